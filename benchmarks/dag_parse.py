@@ -1,0 +1,91 @@
+"""What importing our operators costs a DAG parse, beside the operators of the official OpenAI provider.
+
+Each measurement is a fresh process that first loads what every DAG file loads from ``airflow.sdk`` and then
+imports the contestant; only the second part is counted. The contestants take turns, so that a busy minute of
+the machine meets both. ``make bench`` prepares an environment that has both and runs this.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_sora.get_provider_info import get_provider_info
+
+CHILD = """
+import importlib, json, sys, time
+from airflow.sdk import DAG, Asset, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, Param, task
+before, start = set(sys.modules), time.process_time()
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+spent = time.process_time() - start
+print(json.dumps({"cpu_ms": spent * 1000, "modules": len(set(sys.modules) - before)}))
+"""
+
+
+def our_modules() -> list[str]:
+    info: dict[str, Any] = get_provider_info()
+    return [module for room in ("operators", "sensors") for entry in info[room] for module in entry["python-modules"]]
+
+
+def measure(modules: list[str]) -> dict[str, float]:
+    # Byte code must be cached, as it is on a machine that has parsed a DAG once before.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, *modules], env=environment, capture_output=True, text=True, check=False
+    )
+    if child.returncode != 0:
+        sys.exit(f"importing {', '.join(modules)} failed:\n{child.stderr}")
+    result: dict[str, float] = json.loads(child.stdout.splitlines()[-1])
+    return result
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("-n", "--repeats", type=int, default=15, help="measurements of each (default: 15)")
+    repeats = parser.parse_args().repeats
+
+    ours, official = "airflow-provider-sora", "apache-airflow-providers-openai"
+    contestants = {ours: our_modules(), official: ["airflow.providers.openai.operators.openai"]}
+
+    print(f"machine   {processor()}, {os.cpu_count()} cores, {platform.platform()}")
+    print(f"python    {platform.python_version()}")
+    for name in ("apache-airflow", "apache-airflow-task-sdk", ours, official, "openai"):
+        print(f"{name:<32} {version(name)}")
+    print(f"repeats   {repeats} of each, in fresh processes that take turns; one more of each to warm up\n")
+
+    for modules in contestants.values():
+        measure(modules)
+    samples: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
+    for turn in range(repeats):
+        for name in contestants if turn % 2 == 0 else reversed(contestants):
+            samples[name].append(measure(contestants[name]))
+        if sys.stderr.isatty():
+            print(f"\r{turn + 1}/{repeats}", end="\n" if turn + 1 == repeats else "", file=sys.stderr)
+
+    cpu = {name: [sample["cpu_ms"] for sample in samples[name]] for name in contestants}
+    new = {name: statistics.median(sample["modules"] for sample in samples[name]) for name in contestants}
+    print(f"{'imported after airflow.sdk':<34} {'CPU ms, median':>15} {'min':>9} {'max':>9} {'new modules':>12}")
+    for name, times in cpu.items():
+        middle = statistics.median(times)
+        print(f"{name:<34} {middle:>15.1f} {min(times):>9.1f} {max(times):>9.1f} {new[name]:>12.0f}")
+    ratio = statistics.median(cpu[official]) / statistics.median(cpu[ours])
+    print(f"{'ratio (official : ours)':<34} {ratio:>15.1f} {'':>9} {'':>9} {new[official] / new[ours]:>12.1f}")
+
+
+if __name__ == "__main__":
+    main()
