@@ -1,0 +1,1 @@
+"""Which model version a request means. Pure: neither Airflow nor the network."""
