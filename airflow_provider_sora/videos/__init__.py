@@ -1,0 +1,1 @@
+"""What is asked of a server and what came back. Pure: neither Airflow nor the network."""
