@@ -1,0 +1,38 @@
+"""Which of a server's jobs may be the one whose id never arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from airflow_provider_sora.videos.job import JobStatus, VideoJob
+from airflow_provider_sora.videos.request import VideoRequest
+
+#: Servers write ``created_at`` in whole seconds, and their clock may be a little behind.
+CLOCK_TOLERANCE = timedelta(seconds=5)
+
+
+def orphans(jobs: Iterable[VideoJob], *, request: VideoRequest, snapshot: str, intended_at: datetime) -> list[VideoJob]:
+    """The jobs that were made from this request after it was about to be sent, the oldest first.
+
+    A job that does not tell its prompt, its model or its time is never taken for ours.
+
+    :param jobs: what the server lists.
+    :param request: what was asked for.
+    :param snapshot: what was sent as ``model``.
+    :param intended_at: when the intent was recorded.
+    """
+
+    def is_ours(job: VideoJob) -> bool:
+        return (
+            job.prompt == request.prompt
+            and job.model == snapshot
+            and job.created_at is not None
+            and job.created_at >= intended_at - CLOCK_TOLERANCE
+            and job.seconds in (None, float(request.seconds))
+            and (request.size is None or job.size in (None, request.size))
+            and (request.seed is None or job.seed in (None, request.seed))
+            and job.status is not JobStatus.STOPPED
+        )
+
+    return sorted(filter(is_ours, jobs), key=lambda job: (job.created_at, job.id))
