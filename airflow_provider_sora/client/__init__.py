@@ -1,0 +1,1 @@
+"""The wire: one client for every server that speaks /v1/videos."""

@@ -1,0 +1,96 @@
+"""The loops that ask until a job is final: all decisions are ``polling``'s."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from airflow_provider_sora.client.client import AsyncSoraClient, SoraClient
+from airflow_provider_sora.client.polling import Outcome, Wait, Watch
+from airflow_provider_sora.exceptions import SoraError
+
+log = logging.getLogger(__name__)
+
+
+def wait_for_video(
+    client: SoraClient,
+    watch: Watch,
+    *,
+    until: float | None = None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome | Watch:
+    """Ask until the job is final, or until a moment is reached.
+
+    :param client: with ``attempts=1``: the pauses between questions are the back-off.
+    :param watch: which job, since when, until when.
+    :param until: when to hand the watch back unfinished, in seconds since 1970; None for never.
+    :param clock: seconds since 1970.
+    :param sleep: pauses for a number of seconds.
+    """
+    decision = _begin(watch, now=clock())
+    while isinstance(decision, Wait):
+        if until is not None and clock() + decision.seconds > until:
+            return decision.watch
+        sleep(decision.seconds)
+        watch = decision.watch
+        try:
+            job = client.retrieve(watch.video_id)
+        except SoraError as error:
+            decision = watch.raised(error, now=clock(), jitter=random.random())
+        else:
+            decision = watch.answered(job, now=clock(), jitter=random.random())
+        _report(watch, decision)
+    return decision
+
+
+async def wait_for_video_async(client: AsyncSoraClient, watch: Watch, *, first_look: float | None = None) -> Outcome:
+    """Ask until the job is final, without blocking the event loop.
+
+    :param client: with ``attempts=1``: the pauses between questions are the back-off.
+    :param watch: which job, since when, until when.
+    :param first_look: when to ask for the first time, in seconds since 1970; None to let the watch say.
+    """
+    decision = _begin(watch, now=time.time())
+    if first_look is not None and isinstance(decision, Wait):
+        decision = Wait(seconds=max(first_look - time.time(), 0.0), watch=watch)
+    while isinstance(decision, Wait):
+        await asyncio.sleep(decision.seconds)
+        watch = decision.watch
+        try:
+            job = await client.retrieve(watch.video_id)
+        except SoraError as error:
+            decision = watch.raised(error, now=time.time(), jitter=random.random())
+        else:
+            decision = watch.answered(job, now=time.time(), jitter=random.random())
+        _report(watch, decision)
+    return decision
+
+
+def _begin(watch: Watch, *, now: float) -> Wait | Outcome:
+    """A server that renders while create waits answers it with a job that is final already."""
+    if watch.job is not None and watch.job.status.is_final:
+        return watch.answered(watch.job, now=now, jitter=random.random())
+    return watch.first(now=now, jitter=random.random())
+
+
+def _report(before: Watch, decision: Wait | Outcome) -> None:
+    """Log changes only: a poll that finds nothing new is not worth a line."""
+    if isinstance(decision, Outcome):
+        return
+    after = decision.watch
+    if after.failures:
+        log.warning(
+            "The state of video %s could not be read (%d of %d in a row); asking again in %.1f s.",
+            after.video_id,
+            after.failures,
+            after.max_poll_failures,
+            decision.seconds,
+        )
+    elif after.job and (before.job is None or before.job.status_word != after.job.status_word):
+        log.info("Video %s is %s.", after.video_id, after.job.status_word or after.job.status.value)
+        if not after.job.is_known_word:
+            log.warning("%r is a status that no known server uses; it is taken for waiting.", after.job.status_word)
