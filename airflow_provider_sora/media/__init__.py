@@ -1,0 +1,1 @@
+"""Bytes: keeping a video and its provenance, and looking at what a file really is."""

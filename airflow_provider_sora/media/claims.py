@@ -1,0 +1,70 @@
+"""Which task a job belongs to: marker objects beside the output, since a task cannot read another one's state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_sora.exceptions import RecordUnavailableError
+from airflow_provider_sora.media.storage import describe, is_local
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+#: Folder of the markers, below the output folder.
+CLAIMS_FOLDER = ".sora-claims"
+
+
+def claim(folder: ObjectStoragePath, video_id: str, *, owner: str) -> bool:
+    """Take a job for a task instance, unless another one has it.
+
+    The marker is made only if there is none, which the store decides: a local disk, and S3 by ``If-None-Match``.
+
+    :param folder: the output folder; tasks that share it cannot take each other's jobs.
+    :param video_id: the job.
+    :param owner: names the task instance, the same way in each of its attempts.
+    :return: whether it belongs to this owner now.
+    :raises RecordUnavailableError: the store does not tell.
+    """
+    marker = folder / CLAIMS_FOLDER / f"{hashlib.sha256(video_id.encode()).hexdigest()[:32]}.json"
+    content = json.dumps({"video_id": video_id, "owner": owner}).encode()
+    try:
+        _put_if_absent(marker, content)
+        marker.fs.invalidate_cache()
+        return bool(json.loads(marker.fs.cat_file(marker.path))["owner"] == owner)
+    except Exception as error:
+        raise RecordUnavailableError(
+            f"Whether video {video_id} belongs to another task could not be found out at {marker}: {describe(error)}. "
+            "It was not taken, and nothing else was submitted."
+        ) from error
+
+
+def _put_if_absent(marker: ObjectStoragePath, content: bytes) -> None:
+    if is_local(marker):
+        path = Path(marker.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A link appears with its content or not at all; a file opened for writing is seen empty by who asks meanwhile.
+        part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+        part.write_bytes(content)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            pass
+        except OSError:
+            # SMB and some FUSE file systems have no links.
+            with suppress(FileExistsError), path.open("xb") as file:
+                file.write(content)
+        finally:
+            part.unlink()
+        return
+    try:
+        marker.fs.pipe_file(marker.path, content, mode="create")
+    except OSError:
+        # Stores tell in several ways that there is one already.
+        if not marker.fs.exists(marker.path):
+            raise

@@ -1,0 +1,293 @@
+"""The places a file can be put: this machine's disks and the object stores that Airflow knows."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_sora.exceptions import DownloadError, OutputPathError, OutputPathUnavailableError
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+log = logging.getLogger(__name__)
+
+#: One part of an upload: the least that S3 takes. It takes 10,000 of them, so that files of up to 48 GiB fit.
+UPLOAD_PART_BYTES = 5 * 1024 * 1024
+
+#: What every failure after the job says.
+JOB_IS_SAFE = (
+    "The job itself is done and the server still has the file: nothing has to be rendered or paid again. "
+    "SoraDownloadVideoOperator fetches it by the job's id. Do it soon: many servers delete a file after an hour."
+)
+
+#: Stores in which a folder is but a prefix, and where "making" one could make a bucket.
+_BUCKET_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "az", "abfs", "abfss", "adl", "wasb", "wasbs"})
+
+_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), "airflow-provider-sora[amazon]"),
+    **dict.fromkeys(("gs", "gcs"), "apache-airflow-providers-google"),
+    **dict.fromkeys(("abfs", "abfss", "adl"), "apache-airflow-providers-microsoft-azure"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spooled:
+    """A whole file that does not have its name yet.
+
+    :param path: where it is on this machine, until it is committed or the block that made it ends.
+    :param bytes: its size.
+    :param sha256: ``sha256:`` and 64 hexadecimal digits.
+    :param media_type: what it is.
+    """
+
+    path: Path
+    bytes: int
+    sha256: str
+    media_type: str
+
+    @classmethod
+    def from_file(cls, path: Path, *, media_type: str = "video/mp4") -> Spooled:
+        """A file that was made on this machine, in a block of :func:`spool`.
+
+        :param path: the file.
+        :param media_type: what it is.
+        """
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(path=path, bytes=path.stat().st_size, sha256=f"sha256:{digest}", media_type=media_type)
+
+    def commit(self, target: ObjectStoragePath) -> None:
+        """Give the file its name, whole or not at all.
+
+        The sidecar of an earlier file of this name goes first: no sidecar ever describes another file.
+
+        :param target: the file that it becomes, the same that ``fetch`` or ``spool`` was given.
+        :raises DownloadError: it could not be stored.
+        """
+        sidecar = sidecar_path(target)
+        try:
+            sidecar.fs.rm_file(sidecar.path)
+        except FileNotFoundError:
+            pass
+        except Exception as error:
+            # A store may let nobody delete. The clip is paid for, and its own sidecar follows.
+            log.warning("%s, of an earlier file, could not be removed: %s", sidecar, describe(error))
+        place(self.path, target, media_type=self.media_type)
+
+
+def check_writable(folder: str) -> ObjectStoragePath:
+    """Prove that a folder can be written, before anything is paid for: a tiny file is put there and removed.
+
+    :param folder: a path of this machine, or any URL that an ``ObjectStoragePath`` takes, such as
+        ``s3://conn_id@bucket/prefix``.
+    :return: the folder. A path of this machine comes back absolute, as ``file://``.
+    :raises OutputPathError: with the reason, and what to do.
+    """
+    folder = folder.strip()
+    shown = re.sub(r"//[^/@]*:[^/@]*@", "//***@", folder)
+    if not folder:
+        raise OutputPathError("Nothing was submitted: output_path is empty. Give the folder for the video.")
+    if shown != folder:
+        raise OutputPathError(
+            f"Nothing was submitted: output_path {shown} holds credentials, which would be seen in logs and results. "
+            "Put them into an Airflow connection and name it: s3://conn_id@bucket/prefix."
+        )
+    if folder.lower().endswith(".mp4"):
+        raise OutputPathError(
+            f"Nothing was submitted: output_path {shown} names a file. Give its folder: the name of the file "
+            "is made from the DAG, the run and the task, so that no two clips meet."
+        )
+    try:
+        path = folder_at(folder)
+        _try_writing(path)
+    except Exception as error:
+        reason, advice, kind = _explain(error, folder)
+        raise kind(f"Nothing was submitted: the output folder {shown} cannot be written: {reason}. {advice}") from error
+    return path
+
+
+def folder_at(folder: str) -> ObjectStoragePath:
+    """The folder that a text names, always the same one for the same text.
+
+    :param folder: as :func:`check_writable` takes it.
+    :return: the folder. A path of this machine comes back absolute, as ``file://``.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    path = ObjectStoragePath(folder.strip())
+    return ObjectStoragePath(f"file://{Path(path.path).expanduser().absolute()}") if is_local(path) else path
+
+
+def is_local(path: ObjectStoragePath) -> bool:
+    """Whether a path is on this machine, or mounted there.
+
+    :param path: any path.
+    """
+    return path.protocol in ("", "file", "local")
+
+
+def sidecar_path(target: ObjectStoragePath) -> ObjectStoragePath:
+    """Where the provenance of a file is: the same name, with ``.json``.
+
+    :param target: the file.
+    """
+    return target.with_suffix(".json")
+
+
+def size_of(target: ObjectStoragePath) -> int | None:
+    """Size of a file, None where there is none.
+
+    :param target: the file.
+    :raises OutputPathError: this cannot be found out.
+    """
+    try:
+        # Not isfile(): it takes a refusal or a broken line for an absent file. Nor a listing from before.
+        target.fs.invalidate_cache()
+        facts = target.fs.info(target.path)
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        reason, advice, kind = _explain(error, str(target))
+        raise kind(
+            f"Nothing was submitted: whether {target} is there could not be found out: {reason}. {advice}"
+        ) from error
+    return int(facts["size"] or 0) if facts["type"] == "file" else None
+
+
+@contextmanager
+def spool(target: ObjectStoragePath) -> Iterator[Path]:
+    """A path of this machine to write a file to, which is gone afterwards unless :func:`place` moved it.
+
+    :param target: what the file will become. Where that is local, the path is beside it and can be renamed.
+    """
+    with ExitStack() as stack:
+        if is_local(target):
+            folder = Path(target.path).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            # A name of its own: the attempt before this one may not be dead yet.
+            part = folder / f"{target.name}.{secrets.token_hex(4)}.part"
+        else:
+            part = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sora-"))) / target.name
+        stack.callback(part.unlink, missing_ok=True)
+        yield part
+
+
+def place(part: Path, target: ObjectStoragePath, *, media_type: str) -> None:
+    """Give a spooled file its name, whole or not at all.
+
+    :param part: the path that :func:`spool` gave for this target.
+    :param target: the file that it becomes. An older one is replaced.
+    :param media_type: what it is, for the stores that keep it.
+    :raises DownloadError: it could not be stored.
+    """
+    try:
+        if is_local(target):
+            _sync(part)
+            part.replace(target.path)
+            with suppress(OSError):  # some mounts refuse to sync a folder; the file is whole even so
+                _sync(part.parent)
+        else:
+            # Not target.open("wb"): when an exception leaves its block, fsspec closes the file, which commits
+            # what was written so far under the final name. put_file sends all of a file or aborts the upload.
+            target.fs.put_file(str(part), target.path, **_upload_options(target.fs, media_type))
+    except Exception as error:
+        raise DownloadError(f"{target} could not be stored: {describe(error)}. {JOB_IS_SAFE}") from error
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, never empty.
+
+    :param error: any exception.
+    """
+    text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return text or type(error).__name__
+
+
+def _try_writing(folder: ObjectStoragePath) -> None:
+    marker = folder / f".sora-write-check-{secrets.token_hex(8)}"
+    if folder.protocol not in _BUCKET_STORES:
+        folder.fs.makedirs(folder.path, exist_ok=True)
+    folder.fs.pipe_file(marker.path, b"airflow-provider-sora was here to see whether it may write.\n")
+    try:
+        folder.fs.rm_file(marker.path)
+    except Exception as error:
+        # Some accounts may write and not delete: enough to keep a video.
+        log.warning("%s was written as a test and could not be removed: %s", marker, describe(error))
+
+
+def _upload_options(fs: Any, media_type: str) -> dict[str, Any]:
+    """One small part after another: s3fs would hold ten parts of 50 MiB in memory."""
+    parameters = inspect.signature(getattr(fs, "_put_file", fs.put_file)).parameters
+    options = {"chunksize": UPLOAD_PART_BYTES, "max_concurrency": 1, "content_type": media_type}
+    known = {name: value for name, value in options.items() if name in parameters}
+    return {**known, "ContentType": media_type} if "s3" in fs.protocol else known
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _explain(error: Exception, folder: str) -> tuple[str, str, type[OutputPathError]]:
+    """Why a place cannot be used, what to do, and whether waiting may help."""
+    scheme, separator, rest = folder.partition("://")
+    scheme = scheme if separator else "file"
+    text = describe(error)
+    install = f"Install {_PACKAGES.get(scheme, 'the Airflow provider for it')} where the workers run."
+    if isinstance(error, ImportError):
+        return f"a package is missing: {text}", install, OutputPathError
+    if isinstance(error, ValueError) and ("No filesystem" in text or "Unsupported filesystem" in text):
+        return f"no installed Airflow provider knows {scheme}://", install, OutputPathError
+    if scheme in ("file", "local"):
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            return (
+                f"there is a file in its place: {text}",
+                "Move the file away, or choose another folder.",
+                OutputPathError,
+            )
+        if isinstance(error, PermissionError):
+            return text, "Let the user that runs the worker write there, or choose another folder.", OutputPathError
+        return text, "See that the disk is mounted on the worker, may be written and has space.", OutputPathError
+    if isinstance(error, FileNotFoundError):
+        return (
+            text,
+            "See that the bucket exists and its name is right: this provider makes no buckets.",
+            OutputPathError,
+        )
+    if isinstance(error, PermissionError):
+        return text, f"Give {_account(rest)} the right to put, get and delete objects there.", OutputPathError
+    return (
+        f"{text} ({type(error).__name__})",
+        f"See that {_account(rest)} can reach it, then try again.",
+        OutputPathUnavailableError,
+    )
+
+
+def _account(rest: str) -> str:
+    from airflow.sdk import BaseHook
+
+    conn_id, at, _ = rest.split("/", 1)[0].rpartition("@")
+    if not at or ":" in conn_id:
+        return "the worker's own credentials (the path names no connection)"
+    try:
+        BaseHook.get_connection(conn_id)
+    except Exception:
+        # Providers fall back without a word, and what is refused is then another account than meant.
+        return f"the worker's own credentials (there is no connection {conn_id!r}; the path names it)"
+    return f"the connection {conn_id!r}"
