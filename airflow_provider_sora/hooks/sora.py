@@ -1,0 +1,252 @@
+"""The hook: a Sora connection, the snapshots that it means, and the protocol's verbs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseHook
+
+from airflow_provider_sora.exceptions import APIError, CatalogError, ConfigurationError, NotFoundError, SoraError
+from airflow_provider_sora.snapshots.catalog import Catalog
+from airflow_provider_sora.snapshots.resolution import Environment, Resolution, resolve
+from airflow_provider_sora.snapshots.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from openai import OpenAI
+
+    from airflow_provider_sora.client.client import Page, SoraClient
+    from airflow_provider_sora.client.transport import Content
+    from airflow_provider_sora.hooks.settings import ConnectionSettings
+    from airflow_provider_sora.videos.job import VideoJob
+    from airflow_provider_sora.videos.request import VideoRequest
+
+#: How long a server's shutdown dates are believed, in seconds.
+_SHUTDOWN_DATES_LIVE = 600.0
+
+#: By base URL: when they were asked for, and what came.
+_shutdown_dates: dict[str, tuple[float, Mapping[str, date | None] | None]] = {}
+
+
+class SoraHook(BaseHook):
+    """A server that speaks ``/v1/videos``.
+
+    Every method that asks the server raises an :class:`~airflow_provider_sora.exceptions.APIError` where it refuses,
+    fails or does not answer.
+
+    :param sora_conn_id: id of a connection of type ``sora``.
+    """
+
+    conn_name_attr = "sora_conn_id"
+    default_conn_name = "sora_default"
+    conn_type = "sora"
+    hook_name = "Sora (video generation)"
+
+    def __init__(self, sora_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.sora_conn_id = sora_conn_id
+
+    @cached_property
+    def settings(self) -> ConnectionSettings:
+        """What the connection says.
+
+        :raises ConfigurationError: it does not exist, or is not usable.
+        """
+        return read_connection(self.sora_conn_id)
+
+    @cached_property
+    def client(self) -> SoraClient:
+        """The protocol's verbs, with retries."""
+        from airflow_provider_sora.client.client import SoraClient
+
+        return SoraClient(self.settings.server)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The built-in catalogue, the file that ``[sora] catalog`` names, and the connection's own entries.
+
+        :raises CatalogError: an entry is malformed or contradicts another one.
+        """
+        return (
+            _configured_catalog()
+            .extended(self.settings.snapshots, source=f"connection {self.sora_conn_id!r}")
+            .with_names(versions=self.settings.versions, environments=self.settings.environments)
+        )
+
+    @property
+    def environment(self) -> Environment:
+        """The deployment that this worker and this connection are in."""
+        return Environment.of(self.settings.environment, os.environ)
+
+    def get_conn(self) -> OpenAI:
+        """The shared ``openai.OpenAI`` client of this connection, for what this hook does not offer."""
+        from airflow_provider_sora.client.clients import sync_client
+
+        return sync_client(self.settings.server)
+
+    def resolve_snapshot(self, reference: str | None = None) -> tuple[Resolution, Snapshot]:
+        """Find the snapshot that a reference means here and now.
+
+        :param reference: a snapshot id, an alias, a named version; None lets the environment decide.
+        :raises SnapshotError: it means nothing, is not pinned where it must be, or is shut down on this server.
+        """
+        return resolve(
+            reference,
+            catalog=self.catalog,
+            environment=self.environment,
+            host=self.settings.server.host,
+            now=datetime.now(UTC),
+            server_shutdown=self._server_shutdown_dates(),
+            allow_unlisted=self.settings.allow_unlisted,
+        )
+
+    def create_video(self, request: VideoRequest, *, snapshot: str, idempotency_key: str | None = None) -> VideoJob:
+        """Submit a job. This is what is paid for.
+
+        :param request: what is asked for.
+        :param snapshot: which snapshot renders it.
+        :param idempotency_key: sent along, for servers that honour it.
+        """
+        return self.client.create(request, snapshot=snapshot, idempotency_key=idempotency_key)
+
+    def get_video(self, video_id: str) -> VideoJob:
+        """Ask how a job stands.
+
+        :param video_id: the id that create returned.
+        """
+        return self.client.retrieve(video_id)
+
+    def list_videos(self, *, limit: int = 20, after: str | None = None, order: str = "desc") -> Page:
+        """The server's list of videos.
+
+        :param limit: how many at most.
+        :param after: the id behind which to begin.
+        :param order: ``desc`` for the newest first, or ``asc``.
+        """
+        return self.client.list(limit=limit, after=after, order=order)
+
+    def download_video(self, video_id: str) -> AbstractContextManager[Content]:
+        """The MP4, to be read piece by piece.
+
+        :param video_id: the id that create returned.
+        """
+        return self.client.content(video_id)
+
+    def delete_video(self, video_id: str) -> bool:
+        """Delete the server's copy; some servers cancel a running job by it.
+
+        :param video_id: the id that create returned.
+        :return: False where it was gone already.
+        """
+        return self.client.delete(video_id)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask the server for its models, or where it has no such route for its videos.
+
+        :return: whether it answered in this protocol, and what was asked and came back.
+        """
+        from airflow_provider_sora.client.client import SoraClient
+
+        try:
+            _ = self.catalog
+            client = SoraClient(self.settings.server, attempts=1)
+            base_url = self.settings.server.base_url.rstrip("/")
+            try:
+                served = [str(model.get("id")) for model in client.models()]
+                known = [snapshot.id for snapshot in self.catalog.snapshots if snapshot.id in served]
+                found = f"{len(served)} models" + (f", of the catalogue: {', '.join(known)}" if known else "")
+                return True, f"GET {base_url}/models answered with {found}."
+            except NotFoundError:
+                jobs = client.list(limit=1).jobs
+                found = "no video yet" if not jobs else "a list of videos"
+                return True, f"GET {base_url}/videos answered with {found}; this server does not list its models."
+        except SoraError as error:
+            return False, str(error)
+
+    def _server_shutdown_dates(self) -> Mapping[str, date | None] | None:
+        """The server's own dates, asked for at most every ten minutes a process; None where it does not tell."""
+        from airflow_provider_sora.client.client import SoraClient
+
+        url = self.settings.server.base_url
+        asked_at, dates = _shutdown_dates.get(url, (float("-inf"), None))
+        if time.monotonic() - asked_at < _SHUTDOWN_DATES_LIVE:
+            return dates
+        try:
+            dates = SoraClient(self.settings.server, attempts=2).shutdown_dates()
+        except APIError as error:
+            self.log.debug("%s does not tell its shutdown dates: %s", url, error)
+            dates = None
+        _shutdown_dates[url] = (time.monotonic(), dates)
+        return dates
+
+
+def read_connection(conn_id: str) -> ConnectionSettings:
+    """What a connection says.
+
+    :param conn_id: its id.
+    :raises ConfigurationError: it does not exist, or is not usable.
+    """
+    from airflow.sdk.log import mask_secret
+
+    with _known(conn_id):
+        connection = BaseHook.get_connection(conn_id)
+    settings = _parsed(connection, conn_id, connection.extra_dejson)
+    # Airflow masks an extra by its name, and so neither each header's value nor the password inside of a proxy's URL.
+    mask_secret(list(settings.server.secrets))
+    return settings
+
+
+async def aread_connection(conn_id: str) -> ConnectionSettings:
+    """What a connection says, from a trigger's event loop.
+
+    :param conn_id: its id.
+    :raises ConfigurationError: it does not exist, or is not usable.
+    """
+    from airflow.sdk.log import amask_secret
+
+    with _known(conn_id):
+        connection = await BaseHook.aget_connection(conn_id)
+    settings = _parsed(connection, conn_id, await connection.aextra_dejson())
+    await amask_secret(list(settings.server.secrets))
+    return settings
+
+
+@contextmanager
+def _known(conn_id: str) -> Iterator[None]:
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        yield
+    except AirflowNotFoundException as error:
+        raise ConfigurationError(
+            f"There is no connection {conn_id!r}. Nothing was submitted. Add it (Admin, Connections, type Sora), or "
+            "name another one by sora_conn_id. `sora-emulator` prints one for the embedded emulator."
+        ) from error
+
+
+def _parsed(connection: Connection, conn_id: str, extra: Mapping[str, Any]) -> ConnectionSettings:
+    from airflow_provider_sora.hooks.settings import ConnectionSettings
+
+    return ConnectionSettings.parse(conn_id=conn_id, host=connection.host, password=connection.password, extra=extra)
+
+
+def _configured_catalog() -> Catalog:
+    from airflow.sdk import conf
+
+    path = conf.get("sora", "catalog", fallback=None)
+    if not path:
+        return Catalog.builtin()
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(
+            f"airflow.cfg names the catalogue {path!r} ([sora] catalog), which cannot be read: {error}."
+        ) from error
+    return Catalog.builtin().with_toml(text, source=path)

@@ -1,0 +1,240 @@
+"""What all operators that make a video share: their arguments, and how Airflow calls them."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from airflow.sdk import BaseOperator, conf
+
+from airflow_provider_sora.failures import no_retry_in_vain
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_sora.exceptions import ConfigurationError, SoraError
+    from airflow_provider_sora.media.archive import Overwrite
+    from airflow_provider_sora.operators.rendering import Rendering
+    from airflow_provider_sora.videos.request import VideoRequest
+
+DEFAULT_JOB_TIMEOUT = timedelta(hours=1)
+
+OnTimeout = Literal["cancel", "leave"]
+OnUncertainSubmit = Literal["fail", "resubmit"]
+OnExpired = Literal["fail", "rerender"]
+
+
+class SoraVideoOperator(BaseOperator):
+    """Makes one video. Subclasses say what is asked for.
+
+    The task pushes the XCom ``version`` as soon as it is resolved, and returns the whole record. A task that fails
+    pushes both before it raises, so that failures are on record too.
+
+    Each submission is on record in the task's state store: a retry, a cleared task or another worker goes on with the
+    job that runs, or takes the result of the one that finished, and submits nothing. A task whose request was changed
+    before it was cleared cancels the old job, where the server can, and submits anew.
+
+    :param model: a snapshot id, an alias, or a named version; None lets the connection's environment decide.
+    :param output_path: folder for the file and its sidecar: a local path or any object storage URL that Airflow
+        writes. None leaves the file at the server, which deletes it after a while.
+    :param overwrite: what a file of the same task instance that is already there means: ``replace`` renders anew,
+        ``skip`` takes it for the result without rendering, ``fail`` refuses before anything is paid for.
+    :param delete_remote: delete the server's copy once ours is safe.
+    :param strict: fail where the file is not what was asked for; otherwise that is a warning. The file is kept.
+    :param wait_for_completion: False returns as soon as the server has taken the job.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param poll_interval: seconds between two questions; None asks rarely at first and closely around the expected end.
+    :param job_timeout: how long the job may take from its submission, as a timedelta or in seconds; None for ever.
+    :param on_timeout: at the end of ``job_timeout``, ``cancel`` the job where the server can, or ``leave`` it.
+    :param on_uncertain_submit: when a submission was not answered and nothing tells whether the server took it:
+        ``fail`` with what to look for, or ``resubmit`` and perhaps pay twice.
+    :param on_expired: when a finished job's file is gone: ``fail``, or ``rerender`` and pay again.
+    :param max_resubmissions: how often an attempt submits again what the server lost.
+    :param max_poll_failures: failures in a row after which waiting ends; the job is left in place.
+    :param sora_conn_id: id of the connection.
+    """
+
+    template_fields: Sequence[str] = (
+        "sora_conn_id",
+        "model",
+        "output_path",
+        "overwrite",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"prompt": "md", "extra_body": "json"}
+    ui_color = "#e5e0ff"
+
+    def __init__(
+        self,
+        *,
+        model: str | None = None,
+        output_path: str | None = None,
+        overwrite: Overwrite = "replace",
+        delete_remote: bool = False,
+        strict: bool = False,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | None = None,
+        job_timeout: timedelta | float | None = DEFAULT_JOB_TIMEOUT,
+        on_timeout: OnTimeout = "cancel",
+        on_uncertain_submit: OnUncertainSubmit = "fail",
+        on_expired: OnExpired = "fail",
+        max_resubmissions: int = 1,
+        max_poll_failures: int = 10,
+        sora_conn_id: str = "sora_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.output_path = output_path
+        self.overwrite = overwrite
+        self.delete_remote = delete_remote
+        self.strict = strict
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.job_timeout = job_timeout
+        self.on_timeout = on_timeout
+        self.on_uncertain_submit = on_uncertain_submit
+        self.on_expired = on_expired
+        self.max_resubmissions = max_resubmissions
+        self.max_poll_failures = max_poll_failures
+        self.sora_conn_id = sora_conn_id
+        self._running: Rendering | None = None
+
+    @abstractmethod
+    def build_request(self) -> VideoRequest:
+        """What is asked for, from the rendered arguments.
+
+        :raises InvalidRequestError: they cannot be sent.
+        """
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Begin, or go on where an earlier attempt stopped; wait; keep."""
+        from airflow_provider_sora.exceptions import SoraError
+
+        with no_retry_in_vain():
+            try:
+                self._check_arguments()
+                timeout = self.execution_timeout
+                deadline = time.time() + timeout.total_seconds() if timeout is not None else None
+                return self._rendering(context, attempt_deadline=deadline).run()
+            except SoraError as error:
+                self._put_on_record(context, error)
+                raise
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: Mapping[str, Any],
+        resubmissions: int = 0,
+        attempt_deadline: float | None = None,
+    ) -> dict[str, Any]:
+        """Go on when the trigger fires.
+
+        :param context: the task's context.
+        :param event: what the trigger told.
+        :param resubmissions: how often this attempt submitted again what the server lost.
+        :param attempt_deadline: when this attempt's ``execution_timeout`` ends, in seconds since 1970.
+        """
+        from airflow_provider_sora.client.polling import Outcome
+
+        with no_retry_in_vain():
+            if "error" in event:
+                raise self._unwatched(context, event["error"])
+            rendering = self._rendering(context, resubmissions=resubmissions, attempt_deadline=attempt_deadline)
+            return rendering.resume(Outcome.from_dict(event["outcome"]))
+
+    def on_kill(self) -> None:
+        """Cancel the job of a task that a person ended; leave it where only the worker ends."""
+        if self._running is not None:
+            self._running.killed()
+
+    @property
+    def job_timeout_seconds(self) -> float | None:
+        """``job_timeout`` in seconds."""
+        return self.job_timeout.total_seconds() if isinstance(self.job_timeout, timedelta) else self.job_timeout
+
+    def _put_on_record(self, context: Context, error: SoraError) -> None:
+        """Push the failure of a task that did not come to submit; later failures are pushed where they happen."""
+        from airflow_provider_sora.videos.result import failure_before_planning
+
+        running = self._running
+        if running is not None and (running.is_on_record or running.submission.record is not None):
+            return
+        result = failure_before_planning(error, requested=self.model, prompt=getattr(self, "prompt", None))
+        context["ti"].xcom_push(key="version", value=result["version"])
+        context["ti"].xcom_push(key="return_value", value=result)
+
+    def _unwatched(self, context: Context, reason: str) -> ConfigurationError:
+        """The failure of a task whose trigger could not use the connection, put on record without it."""
+        from airflow_provider_sora.exceptions import ConfigurationError
+        from airflow_provider_sora.operators.record_store import RecordStore
+
+        record = RecordStore(context).load()
+        video_id = record.result["video_id"] if record else None
+        message = (
+            f"Video {video_id} could not be watched: {reason} The job was left in place; clearing the task goes on "
+            "with it."
+        )
+        if record is not None:
+            failed = record.restored(lambda: "").failed(
+                code="ConfigurationError", message=message, job="left in place; it may still be running, and billed"
+            )
+            context["ti"].xcom_push(key="return_value", value=failed.to_dict())
+        return ConfigurationError(message)
+
+    def _rendering(
+        self, context: Context, *, resubmissions: int = 0, attempt_deadline: float | None = None
+    ) -> Rendering:
+        from airflow_provider_sora.hooks.sora import SoraHook
+        from airflow_provider_sora.operators.record_store import RecordStore
+        from airflow_provider_sora.operators.rendering import Rendering
+        from airflow_provider_sora.operators.submission import Submission
+
+        hook, ti = SoraHook(self.sora_conn_id), context["ti"]
+        submission = Submission(
+            hook=hook,
+            store=RecordStore(context),
+            build_request=self.build_request,
+            reference=self.model,
+            on_uncertain=self.on_uncertain_submit,
+            folder=self.output_path if self.wait_for_completion else None,
+            owner=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}",
+        )
+        self._running = Rendering(
+            operator=self,
+            context=context,
+            hook=hook,
+            submission=submission,
+            resubmissions=resubmissions,
+            attempt_deadline=attempt_deadline,
+        )
+        return self._running
+
+    def _check_arguments(self) -> None:
+        from airflow_provider_sora.exceptions import ConfigurationError
+        from airflow_provider_sora.media.archive import Overwrite
+
+        for name, kind in (
+            ("overwrite", Overwrite),
+            ("on_timeout", OnTimeout),
+            ("on_uncertain_submit", OnUncertainSubmit),
+            ("on_expired", OnExpired),
+        ):
+            if getattr(self, name) not in get_args(kind):
+                raise ConfigurationError(
+                    f"Nothing was submitted: {name} is one of {', '.join(get_args(kind))}, not {getattr(self, name)!r}."
+                )
+        for name in ("max_resubmissions", "max_poll_failures"):
+            count = getattr(self, name)
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                raise ConfigurationError(f"Nothing was submitted: {name} is a whole number, not {count!r}.")
+        for name, value in (("job_timeout", self.job_timeout_seconds), ("poll_interval", self.poll_interval)):
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (is_number and value > 0):
+                raise ConfigurationError(
+                    f"Nothing was submitted: {name} is a number of seconds above zero, not {value!r}."
+                )

@@ -1,0 +1,105 @@
+"""Where a task instance's video goes, and bringing it there."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from airflow_provider_sora.exceptions import APIError
+from airflow_provider_sora.media.archive import artifact_name, folder_at, read_sidecar
+from airflow_provider_sora.media.keeping import keep_video, require_match
+from airflow_provider_sora.media.storage import size_of
+from airflow_provider_sora.videos.result import VideoResult
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from airflow_provider_sora.hooks.sora import SoraHook
+
+log = logging.getLogger(__name__)
+
+
+def target_of(context: Context, folder: str, *, snapshot: str) -> ObjectStoragePath:
+    """The file that a task instance's video becomes.
+
+    :param context: the task's context.
+    :param folder: a local path or an object storage URL.
+    :param snapshot: the version that makes it.
+    """
+    ti = context["ti"]
+    return folder_at(folder) / artifact_name(
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        snapshot=snapshot,
+    )
+
+
+def kept_before(context: Context, result: VideoResult, *, folder: str, strict: bool) -> VideoResult | None:
+    """The finished record of this very video, where an earlier attempt kept it and did not come to tell.
+
+    :param context: the task's context.
+    :param result: the record so far.
+    :param folder: a local path or an object storage URL.
+    :param strict: raise where the file is not what was asked for.
+    :raises ArtifactMismatchError: ``strict``, and the file is not what was asked for.
+    """
+    target = target_of(context, folder, snapshot=result.version.snapshot)
+    sidecar = read_sidecar(target)
+    if sidecar is None or sidecar.get("video_id") != result.video_id or not sidecar.get("artifact"):
+        return None
+    found = VideoResult.from_dict(sidecar)
+    if size_of(target) != sidecar["artifact"]["bytes"]:
+        return None
+    log.info("Video %s is kept at %s already.", result.video_id, target)
+    if strict:
+        require_match(found)
+    return found
+
+
+def keep(
+    context: Context,
+    hook: SoraHook,
+    result: VideoResult,
+    *,
+    folder: str,
+    strict: bool,
+    delete_remote: bool,
+) -> VideoResult:
+    """Fetch a finished video into a folder, tell the log, and delete the server's copy where that is wanted.
+
+    :param context: the task's context.
+    :param hook: the server.
+    :param result: the record so far.
+    :param folder: a local path or an object storage URL.
+    :param strict: raise where the file is not what was asked for, after it was kept.
+    :param delete_remote: delete the server's copy once ours is safe.
+    :return: the record with its artifact.
+    :raises DownloadError: it did not come whole.
+    :raises ArtifactMismatchError: ``strict``, and the file is not what was asked for.
+    """
+    video_id = result.video_id or ""
+    kept = keep_video(
+        result,
+        open_content=lambda: hook.download_video(video_id),
+        target=target_of(context, folder, snapshot=result.version.snapshot),
+        strict=strict,
+    )
+    artifact = kept.artifact or {}
+    log.info(
+        "Kept video %s at %s (%s bytes, made by %s).",
+        video_id,
+        artifact.get("uri"),
+        f"{artifact.get('bytes', 0):,}",
+        kept.version.served_model or kept.version.snapshot,
+    )
+    for warning in kept.warnings:
+        log.warning(warning)
+    if delete_remote:
+        try:
+            hook.delete_video(video_id)
+        except APIError as error:
+            # Ours is safe: a server that cannot delete is no reason to lose the result.
+            log.warning("The server's copy of video %s could not be deleted: %s", video_id, error)
+    return kept

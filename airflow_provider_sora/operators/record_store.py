@@ -1,0 +1,54 @@
+"""Where the record of a submission is kept: the task instance's own state, which survives retries and clears."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_sora.exceptions import RecordUnavailableError
+from airflow_provider_sora.videos.record import SubmissionRecord
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: The key in the task's state store.
+RECORD_KEY = "sora_submission"
+
+
+class RecordStore:
+    """Reads and writes one task instance's record.
+
+    :param context: the task's context.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._state = context["task_state_store"]
+
+    def load(self) -> SubmissionRecord | None:
+        """The record of earlier attempts, None where there surely is none.
+
+        :raises RecordUnavailableError: it could not be read, which is not the same.
+        :raises RecordError: it is damaged.
+        """
+        try:
+            stored = self._state.get(RECORD_KEY)
+        except Exception as error:
+            raise RecordUnavailableError(
+                f"The record of this task's submission could not be read ({type(error).__name__}: {error}). Nothing "
+                "was submitted, since a job may be running; a retry looks again."
+            ) from error
+        return None if stored is None else SubmissionRecord.from_dict(stored)
+
+    def save(self, record: SubmissionRecord) -> None:
+        """Keep a record.
+
+        :param record: what is known now.
+        :raises RecordUnavailableError: it could not be written.
+        """
+        try:
+            self._state.set(RECORD_KEY, record.to_dict())
+        except Exception as error:
+            job = record.result.get("video_id")
+            raise RecordUnavailableError(
+                f"The record of this task's submission could not be written ({type(error).__name__}: {error}). "
+                + (f"Video {job} was left in place." if job else "Nothing was submitted.")
+            ) from error

@@ -1,0 +1,396 @@
+"""One attempt of a task that makes a video: begin or go on, wait, keep."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk.exceptions import AirflowTaskTerminated, AirflowTaskTimeout
+
+from airflow_provider_sora.client.backends import RENDERED_NATIVELY
+from airflow_provider_sora.client.client import SoraClient
+from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
+from airflow_provider_sora.client.waiting import wait_for_video
+from airflow_provider_sora.exceptions import (
+    APIError,
+    ArtifactMismatchError,
+    DownloadError,
+    NotFoundError,
+    OutputPathError,
+    SoraError,
+    VideoExpiredError,
+)
+from airflow_provider_sora.media.archive import check_writable, existing
+from airflow_provider_sora.media.storage import JOB_IS_SAFE
+from airflow_provider_sora.operators.keeping import keep, kept_before, target_of
+from airflow_provider_sora.operators.record_store import RECORD_KEY
+from airflow_provider_sora.operators.second_look import GONE, confirmed_lost, is_gone, late_answer
+from airflow_provider_sora.operators.submission import Submission, cancel
+from airflow_provider_sora.snapshots.resolution import resolution_warnings
+from airflow_provider_sora.snapshots.snapshot import Snapshot
+from airflow_provider_sora.task_states import has_ended
+from airflow_provider_sora.timestamps import parse_isoformat
+from airflow_provider_sora.triggers.video import SHORTEST_DEFERRAL, SoraVideoTrigger
+from airflow_provider_sora.videos.job import JobStatus
+from airflow_provider_sora.videos.record import NextStep, Phase
+from airflow_provider_sora.videos.result import VideoResult
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_sora.hooks.sora import SoraHook
+    from airflow_provider_sora.operators.base import SoraVideoOperator
+
+log = logging.getLogger(__name__)
+
+#: How long a job that may be ready soon is waited for in the worker, in seconds.
+_WAIT_IN_WORKER = 15.0
+
+#: How long after the job's own deadline Airflow ends a deferral that the trigger did not end.
+_DEFERRAL_SAFETY_NET = timedelta(minutes=10)
+
+#: How long a killed task waits for its state, in seconds; Airflow kills it for good soon after.
+_ASK_TIMEOUT = 3.0
+
+_NOT_SUBMITTED = "not submitted; nothing is billed"
+
+
+@dataclass(kw_only=True)
+class Rendering:
+    """What an operator's ``execute`` does, once for both modes.
+
+    :param operator: with its rendered arguments.
+    :param context: the task's context.
+    :param hook: the server.
+    :param submission: the request and its record.
+    :param resubmissions: how often this attempt submitted again what the server lost.
+    :param attempt_deadline: when this attempt's ``execution_timeout`` ends, in seconds since 1970; None for never.
+    """
+
+    operator: SoraVideoOperator
+    context: Context
+    hook: SoraHook
+    submission: Submission
+    resubmissions: int = 0
+    attempt_deadline: float | None = None
+    is_on_record: bool = field(default=False, init=False)
+    """Whether a failure was pushed already."""
+    video_id: str | None = field(default=None, init=False)
+    """The job that is waited for, None while there is none."""
+    is_ended: bool | None = field(default=False, init=False)
+    """Whether a person ended the task while this ran; None where Airflow has yet to be asked."""
+
+    def run(self) -> dict[str, Any]:
+        """Begin, or go on where an earlier attempt stopped."""
+        step = self.submission.next_step
+        if step in (NextStep.SUBMIT, NextStep.REPLACE):
+            return self._begin(replaces=step is NextStep.REPLACE)
+        if step is NextStep.RECOVER:
+            return self._go_on(self._submitted(self.submission.restored(), recovers=True))
+        result = self.submission.restored()
+        self._push_version(result)
+        if step is NextStep.COLLECT:
+            log.info(
+                "An earlier attempt finished video %s; taking its result. Nothing was submitted. For a new clip, "
+                "change the request, its seed for example, or delete the key %s of the task's state.",
+                result.video_id,
+                RECORD_KEY,
+            )
+        else:
+            log.info("An earlier attempt submitted video %s; going on with it. Nothing was submitted.", result.video_id)
+        if self._keeps_file and (kept := self._kept_before(result)):
+            return kept
+        if not self.operator.wait_for_completion and self._is_dead(result):
+            return self._begin(replaces=False)
+        if step is NextStep.COLLECT:
+            return self._keep(replace(result, artifact=None)) if self._keeps_file else result.to_dict()
+        return self._go_on(self.submission.claimed(result))
+
+    def _is_dead(self, result: VideoResult) -> bool:
+        """Whether a job that nobody waits for has ended without a video, which is then put on record."""
+        video_id = result.video_id or ""
+        try:
+            job = self.hook.get_video(video_id)
+        except NotFoundError:
+            ended = result.failed(code="lost", message="The server does not know it any more.", job="lost")
+        else:
+            seen = Watch(video_id=video_id, submitted_at=0.0).answered(job, now=0.0, jitter=0.0)
+            if not isinstance(seen, Outcome) or seen.verdict is Verdict.COMPLETED:
+                return False
+            ended = result.failed(code=seen.code, message=seen.message, job=seen.what_became_of_the_job)
+        log.warning("Video %s brought nothing; submitting anew.", video_id)
+        self.submission.advance(Phase.FINISHED, ended)
+        return True
+
+    def resume(self, outcome: Outcome) -> dict[str, Any]:
+        """Go on with what the trigger told.
+
+        :param outcome: how waiting ended.
+        """
+        return self._finish(outcome, self.submission.restored())
+
+    def killed(self) -> None:
+        """Cancel the job if a person ended the task; leave it where only the worker ends, for a retry to go on.
+
+        Airflow calls this from a signal's handler, and the task goes on until it is killed for good: it must not take
+        its own cancellation for a loss and submit again, and a create under way may still be answered.
+        """
+        self.is_ended = self._has_ended()
+        if self.video_id is None:
+            return
+        if self.is_ended:
+            cancel(self.hook, self.video_id, why="its task was ended")
+        else:
+            log.info("Video %s was left in place: the task was interrupted, not ended.", self.video_id)
+
+    def _was_ended(self) -> bool:
+        if self.is_ended is None:
+            self.is_ended = self._has_ended()
+        return bool(self.is_ended)
+
+    def _has_ended(self) -> bool | None:
+        ti = self.context["ti"]
+        ended: list[bool] = []
+
+        def ask() -> None:
+            ended.append(has_ended(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index))
+
+        # This runs in a signal's handler: the thread below may be the one that talks to Airflow at this moment, and
+        # asking from it would wait for itself. Then there is no answer until the handler is left.
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(_ASK_TIMEOUT)
+        return ended[0] if ended else None
+
+    def _begin(self, *, replaces: bool) -> dict[str, Any]:
+        resolution, snapshot = self.hook.resolve_snapshot(self.operator.model)
+        self.context["ti"].xcom_push(key="version", value=resolution.to_dict())
+        request = self.submission.request
+        planned = VideoResult.planned(
+            version=resolution,
+            request=request,
+            snapshot=snapshot,
+            account=self.hook.settings.account,
+            rendered_as=RENDERED_NATIVELY,
+            warnings=tuple(resolution_warnings(resolution, snapshot, today=datetime.now(UTC).date())),
+        )
+        for warning in planned.warnings:
+            log.warning(warning)
+        try:
+            request.check(snapshot, catalog=self.hook.catalog)
+            if self._keeps_file and (found := self._found_before(planned)):
+                return found
+        except SoraError as error:
+            self._fail(planned, error, fate=_NOT_SUBMITTED)
+        if replaces:
+            self.submission.cancel_recorded()
+        return self._go_on(self._submitted(planned))
+
+    def _submitted(self, planned: VideoResult, *, recovers: bool = False) -> VideoResult:
+        if self._was_ended():
+            raise AirflowTaskTerminated("The task was ended; nothing else was submitted.")
+        try:
+            result = self.submission.recover(planned) if recovers else self.submission.submit(planned)
+        except SoraError as error:
+            unknown = "not known: the server may have taken it, and may bill it"
+            self._fail(planned, error, fate=unknown if self.submission.may_be_taken else _NOT_SUBMITTED)
+        cost = result.usage.get("estimated_cost_usd")
+        log.info(
+            "Submitted video %s: %s s on %s (%s)%s. The server says it is %s.",
+            result.video_id,
+            result.request["seconds"],
+            result.version.snapshot,
+            result.version.reason,
+            f", about {cost:.2f} USD" if cost is not None else "",
+            result.status,
+        )
+        self._push_version(result)
+        return result
+
+    def _found_before(self, planned: VideoResult) -> dict[str, Any] | None:
+        """The finished result of this very request, where ``overwrite="skip"`` finds one."""
+        folder = self.operator.output_path or ""
+        check_writable(folder)
+        target = target_of(self.context, folder, snapshot=planned.version.snapshot)
+        found = existing(target, overwrite=self.operator.overwrite)
+        if found is None:
+            return None
+        if found.get("request", {}).get("digest") != planned.request["digest"]:
+            raise OutputPathError(
+                f"Nothing was submitted: {target} is there already and was made from another request, so "
+                "overwrite='skip' cannot take it for the result. Use overwrite='replace', or another folder."
+            )
+        log.info("Nothing was submitted: %s is the finished result of this request.", target)
+        self.context["ti"].xcom_push(key="version", value=found["version"])
+        return found
+
+    def _go_on(self, result: VideoResult) -> dict[str, Any]:
+        self.video_id = result.video_id
+        if self._was_ended():
+            cancel(self.hook, self.video_id or "", why="its task was ended while it was submitted")
+            raise AirflowTaskTerminated(f"The task was ended while video {result.video_id} was submitted.")
+        if not self.operator.wait_for_completion:
+            self.video_id = None
+            if self.operator.output_path is not None:
+                log.warning("This task does not wait, so it keeps no file; SoraDownloadVideoOperator does that later.")
+            return result.to_dict()
+        watch = self._watch(result)
+        until = None
+        if self.operator.deferrable:
+            now = time.time()
+            soon_ready = watch.expectation(now - watch.submitted_at) <= SHORTEST_DEFERRAL
+            until = now + (_WAIT_IN_WORKER if soon_ready else 0)
+        # One attempt a question: the pauses between the questions are the back-off.
+        waited = wait_for_video(SoraClient(self.hook.settings.server, attempts=1), watch, until=until)
+        if not isinstance(waited, Outcome):
+            self._defer(waited)
+        return self._finish(waited, result)
+
+    def _watch(self, result: VideoResult) -> Watch:
+        timeout = self.operator.job_timeout_seconds
+        submitted_at = parse_isoformat(result.submitted_at or "").timestamp()
+        snapshot = self.hook.catalog.find(result.version.snapshot) or Snapshot(id=result.version.snapshot)
+        return Watch(
+            video_id=result.video_id or "",
+            submitted_at=submitted_at,
+            deadline=None if timeout is None else submitted_at + timeout,
+            attempt_deadline=self.attempt_deadline,
+            expected_seconds=snapshot.typical_render_seconds(result.request["seconds"]),
+            poll_interval=self.operator.poll_interval,
+            max_poll_failures=self.operator.max_poll_failures,
+            job=self.submission.first_answer,
+        )
+
+    def _defer(self, watch: Watch) -> NoReturn:
+        now = time.time()
+        ends = [moment for moment in (watch.deadline, watch.attempt_deadline) if moment is not None]
+        left = timedelta(seconds=max(min(ends) - now, 0.0)) if ends else None
+        self.operator.defer(
+            trigger=SoraVideoTrigger.watching(watch, sora_conn_id=self.operator.sora_conn_id, now=now, owns_job=True),
+            method_name="execute_complete",
+            kwargs={"resubmissions": self.resubmissions, "attempt_deadline": self.attempt_deadline},
+            timeout=None if left is None else left + _DEFERRAL_SAFETY_NET,
+        )
+
+    def _finish(self, outcome: Outcome, result: VideoResult) -> dict[str, Any]:
+        if outcome.job is not None:
+            result = result.observed(outcome.job, at=datetime.now(UTC))
+        self._push_version(result)
+        if outcome.verdict is Verdict.COMPLETED:
+            # Nothing is left to cancel, and to delete the server's copy is not what a late signal asks for.
+            self.video_id = None
+        if outcome.verdict is Verdict.INTERRUPTED:
+            raise AirflowTaskTimeout(outcome.message)
+        if outcome.verdict is Verdict.LOST:
+            if result.status == JobStatus.COMPLETED:
+                return self._expired(result)
+            outcome = confirmed_lost(self.hook, outcome)
+        if outcome.verdict is Verdict.LOST and self.resubmissions < self.operator.max_resubmissions:
+            log.warning("%s Submitting it again (%d of %d).", outcome.message, *self._next_resubmission())
+            return self._go_on(self._submitted(result.to_be_submitted_again()))
+        if outcome.verdict is Verdict.TIMED_OUT and (late := late_answer(self.hook, outcome)):
+            return self._finish(late, result)
+        if outcome.verdict is not Verdict.COMPLETED:
+            self._end_without_video(outcome, result)
+        if not self._keeps_file:
+            log.warning(
+                "Video %s is ready at the server. No output_path is set, so nobody keeps it: the server deletes it%s.",
+                result.video_id,
+                f" on {outcome.job.expires_at:%Y-%m-%d %H:%M} UTC" if outcome.job and outcome.job.expires_at else "",
+            )
+            self.submission.advance(Phase.FINISHED, result)
+            return result.to_dict()
+        # A server that forgets the job after this did not lose a render, only a file.
+        self.submission.advance(Phase.SUBMITTED, result)
+        return self._keep(result)
+
+    def _next_resubmission(self) -> tuple[int, int]:
+        self.resubmissions += 1
+        return self.resubmissions, self.operator.max_resubmissions
+
+    def _end_without_video(self, outcome: Outcome, result: VideoResult) -> NoReturn:
+        ended = outcome.verdict in (Verdict.FAILED, Verdict.STOPPED, Verdict.LOST)
+        fate = outcome.what_became_of_the_job
+        if outcome.verdict is Verdict.TIMED_OUT:
+            if self.operator.on_timeout == "cancel" and cancel(self.hook, outcome.video_id, why="job_timeout is over"):
+                ended, fate = True, "cancelled at its deadline; some servers bill for what was rendered"
+            advice = "Give it a longer job_timeout, then clear the task."
+            outcome = replace(outcome, message=f"{outcome.message} The job was {fate}. {advice}")
+        if ended:
+            # The next attempt may submit anew.
+            failed = result.failed(code=outcome.code, message=outcome.message, job=fate)
+            self.submission.advance(Phase.FINISHED, failed)
+        self._fail(result, outcome.error(), fate=fate)
+
+    def _kept_before(self, result: VideoResult) -> dict[str, Any] | None:
+        """The result of an attempt that kept the file and did not come to tell; the server may have lost its own."""
+        try:
+            kept = kept_before(
+                self.context, result, folder=self.operator.output_path or "", strict=self.operator.strict
+            )
+        except SoraError as error:
+            self._fail(result, error, fate="completed, billed and kept")
+        if kept is None:
+            return None
+        self.submission.advance(Phase.FINISHED, kept)
+        return kept.to_dict()
+
+    def _keep(self, result: VideoResult) -> dict[str, Any]:
+        try:
+            kept = keep(
+                self.context,
+                self.hook,
+                result,
+                folder=self.operator.output_path or "",
+                strict=self.operator.strict,
+                delete_remote=self.operator.delete_remote,
+            )
+        except ArtifactMismatchError as error:
+            self._fail(result, error, fate="completed, billed and kept")
+        except APIError as error:
+            if not is_gone(self.hook, error, result.video_id or ""):
+                fate = "completed and billed; the server may still have the file"
+                late = DownloadError(f"The file of video {result.video_id} is not to be had yet: {error} {JOB_IS_SAFE}")
+                self._fail(result, late if error.status_code in GONE else error, fate=fate)
+            return self._expired(result)
+        except SoraError as error:
+            self._fail(result, error, fate="completed and billed; the server may still have the file")
+        self.submission.advance(Phase.FINISHED, kept)
+        return kept.to_dict()
+
+    def _expired(self, result: VideoResult) -> dict[str, Any]:
+        if self.operator.on_expired != "rerender" or self.resubmissions >= self.operator.max_resubmissions:
+            self._fail(
+                result,
+                VideoExpiredError(
+                    f"Video {result.video_id} was rendered, and billed, and the server has its file no more. Nothing "
+                    'else was submitted. To pay for a new one, clear the task with on_expired="rerender".',
+                    video_id=result.video_id or "",
+                    code="expired",
+                ),
+                fate="completed and billed; its file is gone",
+            )
+        log.warning(
+            "The file of video %s is gone from the server; rendering it anew (%d of %d).",
+            result.video_id,
+            *self._next_resubmission(),
+        )
+        return self._go_on(self._submitted(result.to_be_submitted_again()))
+
+    @property
+    def _keeps_file(self) -> bool:
+        return self.operator.output_path is not None and self.operator.wait_for_completion
+
+    def _push_version(self, result: VideoResult) -> None:
+        self.context["ti"].xcom_push(key="version", value=result.version.to_dict())
+
+    def _fail(self, result: VideoResult, error: SoraError, *, fate: str) -> NoReturn:
+        self.is_on_record = True
+        failed = result.failed(code=getattr(error, "code", None) or type(error).__name__, message=str(error), job=fate)
+        self._push_version(failed)
+        self.context["ti"].xcom_push(key="return_value", value=failed.to_dict())
+        raise error

@@ -1,0 +1,79 @@
+"""What a server is asked once more before a conclusion is drawn that costs a video."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from airflow_provider_sora.client.backends import backend_named
+from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
+from airflow_provider_sora.exceptions import APIError, NotFoundError, SoraError
+from airflow_provider_sora.videos.job import JobStatus
+
+if TYPE_CHECKING:
+    from airflow_provider_sora.hooks.sora import SoraHook
+
+log = logging.getLogger(__name__)
+
+_STATE_NOT_KNOWN = "Its state is not known, so it was not cancelled: it may still be running, and billed."
+
+#: Statuses of a content route that has nothing any more for a job that was completed.
+GONE = (404, 410)
+
+
+def confirmed_lost(hook: SoraHook, outcome: Outcome) -> Outcome:
+    """The outcome, or "unreachable" where the server's list does not confirm that it lost the job.
+
+    A proxy in front of a server that restarts answers 404 as well, and the job goes on behind it.
+
+    :param hook: the server.
+    :param outcome: how waiting ended.
+    """
+    if not backend_named(hook.settings.server.backend).lists:
+        return outcome
+    try:
+        listed = outcome.video_id in (job.id for job in hook.list_videos(limit=100).jobs)
+        doubt = "its list still shows it" if listed else None
+    except APIError as error:
+        doubt = f"its list cannot be read: {error}"
+    if doubt is None:
+        return outcome
+    message = f"{outcome.message} But {doubt}. The job was left in place and may still be running, and billed."
+    return replace(outcome, verdict=Verdict.UNREACHABLE, message=message)
+
+
+def late_answer(hook: SoraHook, outcome: Outcome) -> Outcome | None:
+    """What the server says at the end of job_timeout, if the job is final: a finished video is not thrown away.
+
+    :param hook: the server.
+    :param outcome: how waiting ended.
+    """
+    try:
+        job = hook.get_video(outcome.video_id)
+    except SoraError as error:
+        log.warning("The state of video %s at the end of job_timeout is not known: %s", outcome.video_id, error)
+        return replace(outcome, verdict=Verdict.UNREACHABLE, message=f"{outcome.message} {_STATE_NOT_KNOWN}")
+    seen = Watch(video_id=outcome.video_id, submitted_at=0.0).answered(job, now=0.0, jitter=0.0)
+    return seen if isinstance(seen, Outcome) else None
+
+
+def is_gone(hook: SoraHook, error: APIError, video_id: str) -> bool:
+    """Whether a file is gone for good: a 404 of a content route may also mean that it is not there yet.
+
+    :param hook: the server.
+    :param error: what the content route answered.
+    :param video_id: the job.
+    """
+    if error.status_code not in GONE:
+        return False
+    try:
+        job = hook.get_video(video_id)
+    except NotFoundError:
+        return True
+    except APIError:
+        return False
+    expired = job.expires_at is not None and job.expires_at <= datetime.now(UTC)
+    return expired or job.status is JobStatus.STOPPED or error.status_code == HTTPStatus.GONE

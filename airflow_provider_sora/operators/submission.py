@@ -1,0 +1,319 @@
+"""One request of a task instance on its way to a job, on record at each step, so that nothing is paid for twice."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from airflow_provider_sora.client.backends import Backend, backend_named
+from airflow_provider_sora.exceptions import (
+    APIError,
+    MalformedResponseError,
+    RecordUnavailableError,
+    RejectedError,
+    ResponseLostError,
+    ServerError,
+    SoraError,
+    UncertainSubmissionError,
+)
+from airflow_provider_sora.media.claims import claim
+from airflow_provider_sora.media.storage import folder_at
+from airflow_provider_sora.timestamps import parse_isoformat
+from airflow_provider_sora.videos.orphans import orphans
+from airflow_provider_sora.videos.record import NextStep, Phase, SubmissionRecord, next_step
+from airflow_provider_sora.videos.result import VideoResult
+
+if TYPE_CHECKING:
+    from airflow_provider_sora.hooks.sora import SoraHook
+    from airflow_provider_sora.operators.record_store import RecordStore
+    from airflow_provider_sora.videos.job import VideoJob
+    from airflow_provider_sora.videos.request import VideoRequest
+
+log = logging.getLogger(__name__)
+
+#: Errors of a create after which the server may have taken the job.
+UNCERTAIN = (MalformedResponseError, ResponseLostError, ServerError)
+
+#: Statuses that the server itself gives, not a gateway that lost patience with it: with no job in its list, it took
+#: none.
+_SURELY_ANSWERED = (500, 503)
+
+#: Pauses before the looks for a lost job, in seconds: a server may list a job a little after it has taken it.
+_LOOKS = (0.0, 2.0, 5.0)
+
+#: Pages of a hundred that are looked through for a lost job.
+_PAGES = 10
+
+
+@dataclass(kw_only=True)
+class Submission:
+    """Carries a request from its intent to the server, and finds it again.
+
+    :param hook: the server.
+    :param store: where the record is kept.
+    :param build_request: reads what is asked for from the task's arguments; called only where it matters, since a
+        picture may be gone by the time that its video is ready.
+    :param reference: what the author wrote as ``model``.
+    :param on_uncertain: what to do when nothing tells whether a submission reached the server.
+    :param folder: where claims are laid down, the output folder; None where there is none.
+    :param owner: names the task instance, the same way in each attempt.
+    :param record: what earlier attempts left; read from the store.
+    :param first_answer: the server's answer to this attempt's create, None where this attempt made none.
+    """
+
+    hook: SoraHook
+    store: RecordStore
+    build_request: Callable[[], VideoRequest]
+    reference: str | None
+    on_uncertain: str
+    folder: str | None
+    owner: str
+    record: SubmissionRecord | None = field(init=False)
+    first_answer: VideoJob | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.record = self.store.load()
+
+    @cached_property
+    def request(self) -> VideoRequest:
+        """What is asked for.
+
+        :raises InvalidRequestError: it cannot be sent.
+        """
+        return self.build_request()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the request at hand."""
+        return self.request.fingerprint(
+            reference=self.reference,
+            environment=self.hook.environment.name,
+            account=self.hook.settings.account,
+        )
+
+    @property
+    def next_step(self) -> NextStep:
+        """What is to be done about the record that earlier attempts left."""
+        return next_step(self.record, self.fingerprint)
+
+    @property
+    def may_be_taken(self) -> bool:
+        """Whether the server may have a job of this task that it never told the id of."""
+        return self.record is not None and self.record.phase is Phase.INTENT
+
+    def restored(self) -> VideoResult:
+        """The result on record, with the request that was sent, which may not be the one at hand any more."""
+        record = self._existing_record()
+        return record.restored(lambda: self.request.prompt if self.fingerprint == record.fingerprint else "")
+
+    def submit(self, planned: VideoResult) -> VideoResult:
+        """Submit, with an intent on record before and the id after it.
+
+        :param planned: what is about to be submitted.
+        :raises UncertainSubmissionError: the server may have taken it, and nothing tells.
+        :raises APIError: it did not take it; or it may have, and the next attempt finds out.
+        """
+        if self.record is not None and self.record.fingerprint == self.fingerprint and not planned.submissions:
+            planned = planned.after(self.record.result["attempts"])
+        self._intend(planned)
+        try:
+            job = self._create(planned)
+        except UNCERTAIN as error:
+            log.warning("The answer to the submission was lost; finding out what became of it. %s", error)
+            return self.recover(planned, error)
+        return self._taken(planned, job)
+
+    def recover(self, planned: VideoResult, cause: SoraError | None = None) -> VideoResult:
+        """Find out what became of an intent, and go on with its job.
+
+        :param planned: what was about to be submitted.
+        :param cause: what the create ended with, None where its process died.
+        :raises UncertainSubmissionError: nothing tells, and ``on_uncertain`` is ``fail``.
+        :raises APIError: the server does not answer; the next attempt looks again.
+        """
+        if self._backend.idempotent:
+            # The same key brings the same job, or makes it if it was never made.
+            return self._taken(planned, self._create(planned, sent_before=True))
+        if job := self._found_in_list(planned):
+            log.warning("Found the job whose answer was lost: video %s. It goes on.", job.id)
+            return self._recorded(planned, job)
+        if self._can_tell_orphans and isinstance(cause, ServerError) and cause.status_code in _SURELY_ANSWERED:
+            self._not_taken(planned, cause)
+            raise cause
+        if self.on_uncertain == "resubmit":
+            log.warning("Nothing tells whether the server took the job; submitting again, as on_uncertain_submit says.")
+            self._intend(planned)
+            return self._taken(planned, self._create(planned))
+        where = "and it does not list its jobs"
+        if self._backend.lists:
+            where = "and its list shows no such job"
+            if self.folder is None:
+                where = "and without an output_path nothing tells whose a job of its list is"
+        raise UncertainSubmissionError(
+            f"A submission of this task to {self.hook.settings.server.host} was not answered, {where}. It may be "
+            f"running, and billed; nothing else was submitted. Look for a job of {planned.version.snapshot} made after "
+            f"{self._existing_record().intended_at} with this prompt. If there is one, fetch it with "
+            "SoraDownloadVideoOperator; "
+            'if there is none, clear the task with on_uncertain_submit="resubmit".'
+        )
+
+    def claimed(self, result: VideoResult) -> VideoResult:
+        """The recorded result, of whose job it is made sure that it is this task's.
+
+        :param result: of the record.
+        """
+        if not self._can_tell_orphans or self._backend.idempotent or self._claim_made(result.video_id or ""):
+            return result
+        return self._replacement(result)
+
+    def advance(self, phase: Phase, result: VideoResult) -> None:
+        """Put on record how far it came.
+
+        :param phase: how far.
+        :param result: what is known now.
+        """
+        self.record = self._existing_record().advanced(phase, result)
+        self.store.save(self.record)
+
+    def cancel_recorded(self) -> None:
+        """Cancel the job on record, which is of another request, where the server can, and say so."""
+        video_id = self._existing_record().result["video_id"]
+        if video_id is None:
+            log.warning(
+                "An earlier request of this task, which was since changed, may have reached the server; it was never "
+                "answered. Look at the server's list of videos if you do not want to pay for it."
+            )
+            return
+        cancel(self.hook, video_id, why="it is of a request that was since changed", insist=True)
+
+    def _intend(self, planned: VideoResult) -> None:
+        record = SubmissionRecord.intent(self.fingerprint, planned, at=datetime.now(UTC))
+        self.store.save(record)
+        self.record = record
+
+    def _create(self, planned: VideoResult, *, sent_before: bool = False) -> VideoJob:
+        key = self._existing_record().idempotency_key
+        try:
+            return self.hook.create_video(self.request, snapshot=planned.version.snapshot, idempotency_key=key)
+        except UNCERTAIN:
+            raise
+        except SoraError as error:
+            # What was not taken this time may have been taken before; only a refusal is one of both.
+            if not sent_before or isinstance(error, RejectedError):
+                self._not_taken(planned, error)
+            raise
+
+    def _not_taken(self, planned: VideoResult, error: SoraError) -> None:
+        """Put on record that the next attempt may submit."""
+        failed = planned.failed(code=type(error).__name__, message=str(error), job="not submitted; nothing is billed")
+        self.advance(Phase.FINISHED, failed)
+
+    def _taken(self, planned: VideoResult, job: VideoJob) -> VideoResult:
+        return self.claimed(self._recorded(planned, job))
+
+    def _replacement(self, taken: VideoResult) -> VideoResult:
+        """Another task, that lost its own, took this task's job: find that one, or submit again, which is not twice."""
+        log.warning("Video %s was taken by another task of the same request; finding another.", taken.video_id)
+        planned = replace(taken, video_id=None, submitted_at=None, submissions=taken.submissions - 1)
+        self._intend(planned)
+        if job := self._found_in_list(planned):
+            return self._recorded(planned, job)
+        job = self._create(planned)
+        if not self._claim_made(job.id):
+            raise UncertainSubmissionError(
+                f"{self.hook.settings.server.host} gave this task video {taken.video_id} and then {job.id}, and both "
+                "belong to other tasks of the same request: it seems to give one job to several submissions. Nothing "
+                "else was submitted. Make the requests differ, by their seeds for example."
+            )
+        return self._recorded(planned, job)
+
+    def _recorded(self, planned: VideoResult, job: VideoJob) -> VideoResult:
+        self.first_answer = job
+        result = planned.submitted(job, at=datetime.now(UTC))
+        self.advance(Phase.SUBMITTED, result)
+        return result
+
+    def _found_in_list(self, planned: VideoResult) -> VideoJob | None:
+        """A listed job that may be ours and that no other task has."""
+        if not self._can_tell_orphans:
+            return None
+        for pause in _LOOKS:
+            time.sleep(pause)
+            ours = orphans(
+                self._listed(),
+                request=self.request,
+                snapshot=planned.version.snapshot,
+                intended_at=parse_isoformat(self._existing_record().intended_at),
+            )
+            if found := next((job for job in ours if self._claim(job.id)), None):
+                return found
+        return None
+
+    def _listed(self) -> Iterator[VideoJob]:
+        """The newest jobs of the server."""
+        after: str | None = None
+        for _ in range(_PAGES):
+            page = self.hook.list_videos(limit=100, after=after)
+            yield from page.jobs
+            if not page.has_more or not page.jobs:
+                return
+            after = page.jobs[-1].id
+
+    def _claim_made(self, video_id: str) -> bool:
+        """Claim a job that create gave this very task; a store that does not tell is no reason to lose it."""
+        try:
+            return self._claim(video_id)
+        except RecordUnavailableError as error:
+            log.warning("Video %s is this task's, but its claim could not be laid down: %s", video_id, error)
+            return True
+
+    def _claim(self, video_id: str) -> bool:
+        return claim(folder_at(self.folder or ""), video_id, owner=self.owner)
+
+    @property
+    def _can_tell_orphans(self) -> bool:
+        """Whether the server lists its jobs, and claims tell whose each is."""
+        return self._backend.lists and self.folder is not None
+
+    @property
+    def _backend(self) -> Backend:
+        return backend_named(self.hook.settings.server.backend)
+
+    def _existing_record(self) -> SubmissionRecord:
+        if self.record is None:
+            raise RuntimeError("a submission is put on record before anything else happens to it")
+        return self.record
+
+
+def cancel(hook: SoraHook, video_id: str, *, why: str, insist: bool = False) -> bool:
+    """Stop a job where its server can, and tell the log what became of it.
+
+    :param hook: the server.
+    :param video_id: the job.
+    :param why: a clause for the log.
+    :param insist: raise where the server is in passing trouble, so that a retry cancels it.
+    :return: whether it surely does not run any more.
+    :raises APIError: ``insist``, and the server is in passing trouble.
+    """
+    if not backend_named(hook.settings.server.backend).cancels:
+        log.warning("Video %s was left running, %s: this server cannot cancel. It may be billed.", video_id, why)
+        return False
+    try:
+        known = hook.delete_video(video_id)
+    except APIError as error:
+        if insist and error.retryable:
+            raise
+        log.warning("Video %s could not be cancelled, %s. It may be running, and billed: %s", video_id, why, error)
+        return False
+    if not known:
+        log.warning(
+            "Video %s could not be cancelled, %s: %s does not know it.", video_id, why, hook.settings.server.host
+        )
+        return False
+    log.info("Cancelled video %s: %s.", video_id, why)
+    return True

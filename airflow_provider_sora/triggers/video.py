@@ -1,0 +1,182 @@
+"""The trigger: waits for one job without holding a worker slot."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from airflow_provider_sora.client.polling import Watch
+
+#: How long an event is held back, in seconds. A task that is resumed while its worker still reports the deferral is
+#: killed by Airflow 3.3 ("state attribute is running"), and a worker was seen to linger for five seconds and more.
+SHORTEST_DEFERRAL = 10.0
+
+#: Cancellations under way: a task that nobody holds may be collected in the middle of its work.
+_killings: set[asyncio.Task[None]] = set()
+
+
+class SoraVideoTrigger(BaseTrigger):
+    """Waits until a job is final, and tells how it ended. Moments are seconds since 1970.
+
+    :param sora_conn_id: id of the connection.
+    :param video_id: the id that create returned.
+    :param submitted_at: when the server took the job.
+    :param deadline: when the job's time is over, None for never.
+    :param attempt_deadline: when this attempt's time is over, None for never.
+    :param expected_seconds: time that the job is expected to take, None where not known.
+    :param poll_interval: a fixed pause in seconds, None to let the provider choose.
+    :param max_poll_failures: failures in a row after which waiting ends.
+    :param first_look: when to ask for the first time.
+    :param not_before: the event is held back until then.
+    :param owns_job: whether the task submitted the job, so that it is cancelled when a person ends the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        sora_conn_id: str,
+        video_id: str,
+        submitted_at: float,
+        deadline: float | None,
+        attempt_deadline: float | None,
+        expected_seconds: float | None,
+        poll_interval: float | None,
+        max_poll_failures: int,
+        first_look: float,
+        not_before: float,
+        owns_job: bool,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.sora_conn_id = sora_conn_id
+        self.video_id = video_id
+        self.submitted_at = submitted_at
+        self.deadline = deadline
+        self.attempt_deadline = attempt_deadline
+        self.expected_seconds = expected_seconds
+        self.poll_interval = poll_interval
+        self.max_poll_failures = max_poll_failures
+        self.first_look = first_look
+        self.not_before = not_before
+        self.owns_job = owns_job
+        self._is_final = False
+
+    @classmethod
+    def watching(cls, watch: Watch, *, sora_conn_id: str, now: float, owns_job: bool) -> SoraVideoTrigger:
+        """The trigger that goes on where a worker stops waiting.
+
+        :param watch: what is waited for.
+        :param sora_conn_id: id of the connection.
+        :param now: the time of the deferral.
+        :param owns_job: as the parameter of the same name.
+        """
+        return cls(
+            sora_conn_id=sora_conn_id,
+            video_id=watch.video_id,
+            submitted_at=watch.submitted_at,
+            deadline=watch.deadline,
+            attempt_deadline=watch.attempt_deadline,
+            expected_seconds=watch.expectation(now - watch.submitted_at),
+            poll_interval=watch.poll_interval,
+            max_poll_failures=watch.max_poll_failures,
+            first_look=now + watch.first(now=now, jitter=random.random()).seconds,
+            not_before=now + SHORTEST_DEFERRAL,
+            owns_job=owns_job,
+        )
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """What the triggerer needs to make this trigger again."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "sora_conn_id": self.sora_conn_id,
+                "video_id": self.video_id,
+                "submitted_at": self.submitted_at,
+                "deadline": self.deadline,
+                "attempt_deadline": self.attempt_deadline,
+                "expected_seconds": self.expected_seconds,
+                "poll_interval": self.poll_interval,
+                "max_poll_failures": self.max_poll_failures,
+                "first_look": self.first_look,
+                "not_before": self.not_before,
+                "owns_job": self.owns_job,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: ``{"outcome": …}`` with a :class:`~airflow_provider_sora.client.polling.Outcome`, or
+        ``{"error": …}`` where the connection cannot be used."""
+        from airflow_provider_sora.client.client import AsyncSoraClient
+        from airflow_provider_sora.client.polling import Watch
+        from airflow_provider_sora.client.waiting import wait_for_video_async
+        from airflow_provider_sora.exceptions import SoraError
+        from airflow_provider_sora.hooks.sora import aread_connection
+
+        watch = Watch(
+            video_id=self.video_id,
+            submitted_at=self.submitted_at,
+            deadline=self.deadline,
+            attempt_deadline=self.attempt_deadline,
+            expected_seconds=self.expected_seconds,
+            poll_interval=self.poll_interval,
+            max_poll_failures=self.max_poll_failures,
+        )
+        try:
+            settings = await aread_connection(self.sora_conn_id)
+            outcome = await wait_for_video_async(
+                AsyncSoraClient(settings.server, attempts=1), watch, first_look=self.first_look
+            )
+            self._is_final = outcome.job is not None and outcome.job.status.is_final
+            event: dict[str, Any] = {"outcome": outcome.without_prompt().to_dict()}
+        except SoraError as error:
+            event = {"error": str(error)}
+        await asyncio.sleep(max(self.not_before - time.time(), 0.0))
+        yield TriggerEvent(event)
+
+    async def on_kill(self) -> None:
+        """Cancel the job of a task that a person ended.
+
+        Airflow 3.3 also calls this when another triggerer takes a stalled one's triggers over, and it cancels a call
+        that takes longer than about a second: so the task's state is asked for first, and the work is shielded.
+        """
+        if not self.owns_job or self._is_final:
+            return
+        killing = asyncio.create_task(self._cancel_if_ended())
+        _killings.add(killing)
+        killing.add_done_callback(_killings.discard)
+        await asyncio.shield(killing)
+
+    async def _cancel_if_ended(self) -> None:
+        from asgiref.sync import sync_to_async
+
+        from airflow_provider_sora.client.backends import backend_named
+        from airflow_provider_sora.client.client import AsyncSoraClient
+        from airflow_provider_sora.exceptions import SoraError
+        from airflow_provider_sora.hooks.sora import aread_connection
+        from airflow_provider_sora.task_states import has_ended
+
+        ti = self.task_instance
+        if ti is None:
+            return
+        # The triggerer's way to Airflow leads back to this loop, which only asgiref's threads find.
+        ended = await sync_to_async(has_ended)(
+            dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index
+        )
+        if not ended:
+            self.log.info("Video %s was left in place: its task goes on.", self.video_id)
+            return
+        try:
+            settings = await aread_connection(self.sora_conn_id)
+            if not backend_named(settings.server.backend).cancels:
+                self.log.warning("Video %s was left running: this server cannot cancel.", self.video_id)
+                return
+            await AsyncSoraClient(settings.server).delete(self.video_id)
+        except SoraError as error:
+            self.log.warning("Video %s could not be cancelled; it may be running, and billed: %s", self.video_id, error)
+        else:
+            self.log.info("Cancelled video %s: its task was ended.", self.video_id)
