@@ -1,0 +1,155 @@
+"""One clip, made by a task that may kill itself once at an exact point."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, Context
+
+from airflow_provider_sora.operators.video import SoraGenerateVideoOperator
+
+
+class MortalOperator(SoraGenerateVideoOperator):
+    """The operator as it is shipped, in a process that ends by SIGKILL at the point that the run's configuration
+    names. It dies once: the next attempt finds the marker."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        arm(context["params"])
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
+        arm(context["params"])
+        return super().execute_complete(context, event, **kwargs)
+
+
+def arm(params: Mapping[str, Any]) -> None:
+    """Put the end of this process where it is wanted."""
+    marker = Path(f"{params['folder']}.died")
+    if not params["dies"] or marker.exists():
+        return
+
+    def die() -> None:
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    POINTS[params["dies"]](die)
+
+
+def _around_save(die: Callable[[], None], phase: str, *, after: bool) -> None:
+    from airflow_provider_sora.operators.record_store import RecordStore
+
+    save = RecordStore.save
+
+    def saving(self: RecordStore, record: Any) -> None:
+        if record.phase == phase and not after:
+            die()
+        save(self, record)
+        if record.phase == phase:
+            die()
+
+    RecordStore.save = saving  # type: ignore[method-assign]
+
+
+def _after_the_answer(die: Callable[[], None]) -> None:
+    from airflow_provider_sora.hooks.sora import SoraHook
+
+    create = SoraHook.create_video
+
+    def creating(self: SoraHook, *args: Any, **kwargs: Any) -> Any:
+        create(self, *args, **kwargs)
+        die()
+
+    SoraHook.create_video = creating  # type: ignore[method-assign]
+
+
+def _in_the_download(die: Callable[[], None]) -> None:
+    from airflow_provider_sora.hooks.sora import SoraHook
+
+    download = SoraHook.download_video
+
+    class Dying:
+        def __init__(self, content: Any) -> None:
+            self._content = content
+            self.length, self.media_type = content.length, content.media_type
+
+        def chunks(self) -> Iterator[bytes]:
+            yield from self._content.chunks()
+            die()
+
+    @contextmanager
+    def downloading(self: SoraHook, video_id: str) -> Iterator[Any]:
+        with download(self, video_id) as content:
+            yield Dying(content)
+
+    SoraHook.download_video = downloading  # type: ignore[method-assign]
+
+
+def _before_the_sidecar(die: Callable[[], None]) -> None:
+    from airflow_provider_sora.media import keeping
+
+    keeping.write_sidecar = lambda *args: die()  # type: ignore[assignment]
+
+
+POINTS: dict[str, Callable[[Callable[[], None]], None]] = {
+    "before intent": lambda die: _around_save(die, "intent", after=False),
+    "after intent": lambda die: _around_save(die, "intent", after=True),
+    "answer": _after_the_answer,
+    "id stored": lambda die: _around_save(die, "submitted", after=True),
+    "download": _in_the_download,
+    "before sidecar": _before_the_sidecar,
+    "kept": lambda die: _around_save(die, "finished", after=False),
+    "before XCom": lambda die: _around_save(die, "finished", after=True),
+}
+
+PARAMS = {"prompt": "A lantern in the fog", "folder": "/tmp/sora-chaos", "conn_id": "", "variable": "", "dies": ""}
+CLIP: dict[str, Any] = {
+    "task_id": "clip",
+    "prompt": "{{ params.prompt }}",
+    "model": "sora-2-2025-12-08",
+    "seconds": 4,
+    "size": "1280x720",
+    "output_path": "{{ params.folder }}",
+    "sora_conn_id": "{{ params.conn_id }}",
+    "poll_interval": 1,
+    "retries": 2,
+    "retry_delay": timedelta(seconds=1),
+}
+EDITED = {"prompt": "{{ var.value.get(params.variable) }}"}
+KINDS: dict[str, dict[str, Any]] = {
+    "worker": {},
+    "worker_eager": {"poll_interval": 0.2},
+    "worker_edited": EDITED,
+    "worker_resubmits": {"on_uncertain_submit": "resubmit"},
+    "worker_keeps_nothing": {"output_path": None},
+    "worker_keeps_nothing_and_resubmits": {"output_path": None, "on_uncertain_submit": "resubmit"},
+    "worker_impatient": {"max_poll_failures": 2},
+    "worker_timeout": {"job_timeout": 15, "retries": 1},
+    "worker_timeout_leaves": {"job_timeout": 15, "on_timeout": "leave", "retries": 1},
+    "deferred": {"deferrable": True},
+    "deferred_edited": {"deferrable": True} | EDITED,
+    "deferred_timeout": {"deferrable": True, "job_timeout": 15, "retries": 1},
+    "deferred_timeout_leaves": {"deferrable": True, "job_timeout": 15, "on_timeout": "leave", "retries": 1},
+    "deferred_execution_timeout": {"deferrable": True, "execution_timeout": timedelta(seconds=15)},
+}
+MAPPED: dict[str, dict[str, Any]] = {
+    "worker_twins": {},
+    "deferred_twins": {"deferrable": True},
+}
+
+for kind, options in KINDS.items():
+    with DAG(f"chaos_{kind}", schedule=None, start_date=pendulum.datetime(2026, 1, 1), params=PARAMS):
+        MortalOperator(**CLIP | options)
+
+for kind, options in MAPPED.items():
+    with DAG(f"chaos_{kind}", schedule=None, start_date=pendulum.datetime(2026, 1, 1), params=PARAMS):
+        # The same prompt twice: nothing but the map index tells the two apart.
+        given = CLIP | options
+        prompt = given.pop("prompt")
+        MortalOperator.partial(**given).expand(prompt=[prompt, prompt])
