@@ -115,8 +115,12 @@ class Rendering:
         video_id = result.video_id or ""
         try:
             job = self.hook.get_video(video_id)
-        except NotFoundError:
-            ended = result.failed(code="lost", message="The server does not know it any more.", job="lost")
+        except NotFoundError as error:
+            # One 404 may be a proxy's: a job that may run is not paid for again.
+            lost = confirmed_lost(self.hook, Outcome(verdict=Verdict.LOST, video_id=video_id, message=str(error)))
+            if lost.verdict is not Verdict.LOST or not self.operator.max_resubmissions:
+                return False
+            ended = result.failed(code="lost", message=lost.message, job=lost.what_became_of_the_job)
         else:
             seen = Watch(video_id=video_id, submitted_at=0.0).answered(job, now=0.0, jitter=0.0)
             if not isinstance(seen, Outcome) or seen.verdict is Verdict.COMPLETED:

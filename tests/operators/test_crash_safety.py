@@ -387,6 +387,15 @@ class TestAJobThatIsLost:
         wait_until_none_runs(sora)
         assert run_task(generate(wait_for_completion=False), ti)["video_id"] != first["video_id"]
 
+    def test_that_nobody_waits_for_is_not_given_up_for_a_404_while_the_list_shows_it(
+        self, sora: EmulatorProcess
+    ) -> None:
+        before, ti = jobs(sora), TaskInstanceDouble()
+        first = run_task(generate(wait_for_completion=False), ti)
+        sora.arm({"kind": "http_error", "route": "retrieve", "status": 404})
+        assert run_task(generate(wait_for_completion=False), ti)["video_id"] == first["video_id"]
+        assert jobs(sora) - before == 1
+
     def test_after_it_was_completed_is_a_file_that_is_gone_and_not_paid_for_again(
         self, sora: EmulatorProcess, tmp_path: Path, quick_downloads: None
     ) -> None:
