@@ -76,6 +76,11 @@ def get_provider_info() -> dict[str, object]:
                         "description": "URL of a proxy for this connection, with its credentials if any.",
                         "schema": {"type": ["string", "null"], "format": "password"},
                     },
+                    "claims_path": {
+                        "label": "Claims path",
+                        "description": "Folder where tasks mark which job is theirs. Empty: beside their output.",
+                        "schema": {"type": ["string", "null"]},
+                    },
                     # Last, because each of these is an editor that fills half a screen.
                     "versions": {
                         "label": "Named versions",

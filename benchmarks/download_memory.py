@@ -103,7 +103,9 @@ def memory(field: str) -> float:
 def measure_here(way: str, folder: str, url: str) -> dict[str, float]:
     from openai import OpenAI
 
-    from airflow_provider_sora.media.archive import check_writable, fetch, write_sidecar
+    from airflow_provider_sora.media.archive import write_sidecar
+    from airflow_provider_sora.media.download import fetch
+    from airflow_provider_sora.media.storage import check_writable
 
     client = OpenAI(base_url=url, api_key="unused", max_retries=0)
     videos = client.videos

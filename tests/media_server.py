@@ -10,7 +10,7 @@ from threading import Thread
 import httpx
 
 from airflow_provider_sora.exceptions import NotFoundError, ResponseLostError, ServerError
-from airflow_provider_sora.media.archive import Content
+from airflow_provider_sora.media.download import Content
 
 
 def mp4_bytes(payload: int = 5_000) -> bytes:

@@ -22,6 +22,13 @@ class StateStoreDouble(dict[str, Any]):
         self[key] = json.loads(json.dumps(value))
 
 
+class DagDouble:
+    """A DAG whose tasks are not mapped."""
+
+    def get_task(self, task_id: str) -> None:
+        """It has nothing to tell of them."""
+
+
 @dataclass
 class TaskInstanceDouble:
     """Remembers what is pushed, and the task's state.
@@ -76,6 +83,7 @@ def context_of(operator: BaseOperator, ti: TaskInstanceDouble, params: dict[str,
         "task_state_store": ti.state,
         "params": params or {},
         "task": operator,
+        "dag": DagDouble(),
     }
 
 

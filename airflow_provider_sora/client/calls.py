@@ -12,6 +12,9 @@ from airflow_provider_sora.client.backends import Backend
 from airflow_provider_sora.exceptions import ConfigurationError
 from airflow_provider_sora.videos.request import VideoRequest
 
+#: Seconds that the list of models is waited for.
+MODELS_TIMEOUT = 10.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -24,6 +27,7 @@ class Call:
     :param files: by field: file name, bytes and media type.
     :param headers: further headers.
     :param creates: whether it makes something that is paid for, so that it must not be sent twice.
+    :param timeout: seconds that it is waited for, where the connection's own would be too long.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -33,6 +37,7 @@ class Call:
     files: Mapping[str, tuple[str, bytes, str]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     creates: bool = False
+    timeout: float | None = None
 
 
 def create_video(request: VideoRequest, *, snapshot: str, backend: Backend, idempotency_key: str | None = None) -> Call:
@@ -106,8 +111,8 @@ def video_content(video_id: str) -> Call:
 
 
 def list_models() -> Call:
-    """``GET /models``."""
-    return Call(method="GET", path="/models")
+    """``GET /models``: asked for on the way to a create, which does not wait long for it."""
+    return Call(method="GET", path="/models", timeout=MODELS_TIMEOUT)
 
 
 def _path_of(video_id: str) -> str:

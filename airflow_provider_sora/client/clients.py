@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
 
 _Client = TypeVar("_Client", "OpenAI", "AsyncOpenAI")
+_Key = TypeVar("_Key")
+
+#: Clients that are kept, one for equal settings.
+MOST_CLIENTS = 32
 
 #: The SDK insists on a key even where none is sent.
 _NO_KEY = "no-key"
@@ -43,7 +47,7 @@ def sync_client(settings: ServerSettings) -> OpenAI:
             http_client = DefaultHttpxClient(event_hooks=hooks, **_http_options(settings))
             client = OpenAI(http_client=http_client, **_sdk_options(settings))
             _sync_clients[key] = _without_environment(client, settings)
-        return _sync_clients[key]
+        return _used(_sync_clients, key)
 
 
 async def async_client(settings: ServerSettings) -> AsyncOpenAI:
@@ -62,7 +66,16 @@ async def async_client(settings: ServerSettings) -> AsyncOpenAI:
         made = await asyncio.to_thread(_make_async_client, settings)
         # Another trigger may have made one meanwhile; then theirs serves both, and ours has no connection to close.
         clients.setdefault(settings, made)
-    return clients[settings]
+    return _used(clients, settings)
+
+
+def _used(clients: dict[_Key, _Client], key: _Key) -> _Client:
+    """The client of this key, and without the one that was used longest ago where there are many: a key that was
+    rotated is never used again. Whoever still has that one goes on with it."""
+    client = clients[key] = clients.pop(key)
+    if len(clients) > MOST_CLIENTS:
+        del clients[next(iter(clients))]
+    return client
 
 
 def _make_async_client(settings: ServerSettings) -> AsyncOpenAI:

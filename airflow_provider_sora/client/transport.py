@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_base, wait_random_exponential
@@ -28,9 +28,6 @@ from airflow_provider_sora.exceptions import (
     ServerUnreachableError,
 )
 from airflow_provider_sora.videos.job import VideoJob
-
-if TYPE_CHECKING:
-    pass
 
 #: How often a request is sent before its error is passed on.
 ATTEMPTS = 5
@@ -170,7 +167,10 @@ def _options(call: Call, settings: ServerSettings) -> dict[str, Any]:
         headers["Content-Type"] = "multipart/form-data"
     if not settings.api_key and not any(name.lower() == "authorization" for name, _ in settings.headers):
         headers["Authorization"] = Omit()
-    return {"params": dict(call.query), "headers": headers, "follow_redirects": False}
+    options: dict[str, Any] = {"params": dict(call.query), "headers": headers, "follow_redirects": False}
+    if call.timeout is not None:
+        options["timeout"] = min(call.timeout, settings.read_timeout)
+    return options
 
 
 def _dispatch(client: Any, call: Call, settings: ServerSettings) -> Any:

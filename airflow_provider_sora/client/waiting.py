@@ -20,7 +20,7 @@ def wait_for_video(
     watch: Watch,
     *,
     until: float | None = None,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome | Watch:
     """Ask until the job is final, or until a moment is reached.
@@ -28,9 +28,10 @@ def wait_for_video(
     :param client: with ``attempts=1``: the pauses between questions are the back-off.
     :param watch: which job, since when, until when.
     :param until: when to hand the watch back unfinished, in seconds since 1970; None for never.
-    :param clock: seconds since 1970.
+    :param clock: seconds since 1970; None for :func:`steady_clock`.
     :param sleep: pauses for a number of seconds.
     """
+    clock = clock or steady_clock()
     decision = _begin(watch, now=clock())
     while isinstance(decision, Wait):
         if until is not None and clock() + decision.seconds > until:
@@ -54,20 +55,31 @@ async def wait_for_video_async(client: AsyncSoraClient, watch: Watch, *, first_l
     :param watch: which job, since when, until when.
     :param first_look: when to ask for the first time, in seconds since 1970; None to let the watch say.
     """
-    decision = _begin(watch, now=time.time())
+    clock = steady_clock()
+    decision = _begin(watch, now=clock())
     if first_look is not None and isinstance(decision, Wait):
-        decision = Wait(seconds=max(first_look - time.time(), 0.0), watch=watch)
+        # Who gave the moment may have had another clock: never later than this machine would look.
+        decision = Wait(seconds=min(max(first_look - clock(), 0.0), decision.seconds), watch=watch)
     while isinstance(decision, Wait):
         await asyncio.sleep(decision.seconds)
         watch = decision.watch
         try:
             job = await client.retrieve(watch.video_id)
         except SoraError as error:
-            decision = watch.raised(error, now=time.time(), jitter=random.random())
+            decision = watch.raised(error, now=clock(), jitter=random.random())
         else:
-            decision = watch.answered(job, now=time.time(), jitter=random.random())
+            decision = watch.answered(job, now=clock(), jitter=random.random())
         _report(watch, decision)
     return decision
+
+
+def steady_clock() -> Callable[[], float]:
+    """Seconds since 1970 that go on evenly: a clock that is set meanwhile neither ends a wait nor prolongs it.
+
+    :return: the clock, which begins at the machine's time of now.
+    """
+    offset = time.time() - time.monotonic()
+    return lambda: time.monotonic() + offset
 
 
 def _begin(watch: Watch, *, now: float) -> Wait | Outcome:

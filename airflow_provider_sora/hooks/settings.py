@@ -22,6 +22,7 @@ _EXTRAS = {
     "verify",
     "headers",
     "proxy",
+    "claims_path",
 }
 
 _Value = TypeVar("_Value")
@@ -38,6 +39,8 @@ class ConnectionSettings:
     :param environments: environments that it changes or adds.
     :param snapshots: catalogue entries of the user's own models.
     :param allow_unlisted: whether models that no catalogue knows are sent as they are.
+    :param claims_path: folder in which the tasks of this connection mark whose job is whose; None for their output
+        folders.
     """
 
     conn_id: str
@@ -47,6 +50,7 @@ class ConnectionSettings:
     environments: Mapping[str, str] = field(default_factory=dict)
     snapshots: tuple[Mapping[str, Any], ...] = ()
     allow_unlisted: bool = False
+    claims_path: str | None = None
 
     @property
     def account(self) -> str:
@@ -93,6 +97,7 @@ class ConnectionSettings:
             environments=reader.names("environments", '{"production": "stable"}'),
             snapshots=reader.entries("snapshots"),
             allow_unlisted=reader.boolean("allow_unlisted", False),
+            claims_path=reader.typed("claims_path", str, None),
         )
 
 

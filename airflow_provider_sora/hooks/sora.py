@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
     from airflow_provider_sora.client.client import Page, SoraClient
+    from airflow_provider_sora.client.settings import ServerSettings
     from airflow_provider_sora.client.transport import Content
     from airflow_provider_sora.hooks.settings import ConnectionSettings
     from airflow_provider_sora.videos.job import VideoJob
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 #: How long a server's shutdown dates are believed, in seconds.
 _SHUTDOWN_DATES_LIVE = 600.0
 
-#: By base URL: when they were asked for, and what came.
-_shutdown_dates: dict[str, tuple[float, Mapping[str, date | None] | None]] = {}
+#: By server and key: when they were asked for, and what came.
+_shutdown_dates: dict[ServerSettings, tuple[float, Mapping[str, date | None] | None]] = {}
 
 
 class SoraHook(BaseHook):
@@ -174,16 +175,16 @@ class SoraHook(BaseHook):
         """The server's own dates, asked for at most every ten minutes a process; None where it does not tell."""
         from airflow_provider_sora.client.client import SoraClient
 
-        url = self.settings.server.base_url
-        asked_at, dates = _shutdown_dates.get(url, (float("-inf"), None))
+        server = self.settings.server
+        asked_at, dates = _shutdown_dates.get(server, (float("-inf"), None))
         if time.monotonic() - asked_at < _SHUTDOWN_DATES_LIVE:
             return dates
         try:
-            dates = SoraClient(self.settings.server, attempts=2).shutdown_dates()
+            dates = SoraClient(server, attempts=2).shutdown_dates()
         except APIError as error:
-            self.log.debug("%s does not tell its shutdown dates: %s", url, error)
+            self.log.debug("%s does not tell its shutdown dates: %s", server.base_url, error)
             dates = None
-        _shutdown_dates[url] = (time.monotonic(), dates)
+        _shutdown_dates[server] = (time.monotonic(), dates)
         return dates
 
 

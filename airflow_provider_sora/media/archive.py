@@ -9,36 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_sora.exceptions import OutputPathError
-from airflow_provider_sora.media.download import Content, fetch
-from airflow_provider_sora.media.storage import (
-    Spooled,
-    check_writable,
-    describe,
-    folder_at,
-    place,
-    sidecar_path,
-    size_of,
-    spool,
-)
+from airflow_provider_sora.media.storage import describe, place, sha256_of, sidecar_path, size_of, spool
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
-
-__all__ = [
-    "Content",
-    "Overwrite",
-    "Spooled",
-    "artifact_name",
-    "check_writable",
-    "existing",
-    "exists",
-    "fetch",
-    "folder_at",
-    "read_sidecar",
-    "sidecar_path",
-    "spool",
-    "write_sidecar",
-]
 
 #: What a file that is already there means: make it anew, take it for the result, or refuse.
 Overwrite = Literal["replace", "skip", "fail"]
@@ -82,15 +56,6 @@ def artifact_name(
     return "__".join([*parts, tail])
 
 
-def exists(target: ObjectStoragePath) -> bool:
-    """Whether there is a file of this name.
-
-    :param target: the file.
-    :raises OutputPathError: this cannot be found out.
-    """
-    return size_of(target) is not None
-
-
 def existing(target: ObjectStoragePath, *, overwrite: Overwrite) -> dict[str, Any] | None:
     """What is already there in the place of a clip, to be asked before anything is paid for.
 
@@ -108,14 +73,25 @@ def existing(target: ObjectStoragePath, *, overwrite: Overwrite) -> dict[str, An
             "another folder, or use overwrite='replace' or 'skip'."
         )
     document = read_sidecar(target)
-    artifact = (document or {}).get("artifact")
-    told = artifact.get("bytes") if isinstance(artifact, dict) else None
-    if told is not None and told != size:
+    if document is not None and not is_as_described(target, document):
         raise OutputPathError(
-            f"Nothing was submitted: {target} has {size} bytes, not the {told} of its provenance: it was "
-            "changed since. Move it elsewhere to keep it, or use overwrite='replace' to lose it."
+            f"Nothing was submitted: {target} ({size} bytes) is not the file of its provenance: it was changed since. "
+            "Move it elsewhere to keep it, or use overwrite='replace' to lose it."
         )
     return document
+
+
+def is_as_described(target: ObjectStoragePath, sidecar: Mapping[str, Any]) -> bool:
+    """Whether a file is the one that its provenance describes, by its size and then by its hash.
+
+    :param target: the file.
+    :param sidecar: its provenance.
+    :raises OutputPathError: this cannot be found out.
+    """
+    artifact = sidecar.get("artifact")
+    if not isinstance(artifact, Mapping):
+        return False
+    return size_of(target) == artifact.get("bytes") and sha256_of(target) == artifact.get("sha256")
 
 
 def read_sidecar(target: ObjectStoragePath) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +17,22 @@ from airflow_provider_sora.media.storage import describe, is_local
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-#: Folder of the markers, below the output folder.
+#: Folder of the markers, below the one that the tasks share.
 CLAIMS_FOLDER = ".sora-claims"
+
+
+def shared_folder(template: object, rendered: str) -> str:
+    """Where the claims of all runs of a task are: its output folder, up to the first part that differs between runs.
+
+    :param template: ``output_path`` as its author wrote it, ``s3://videos/{{ ds }}/`` say.
+    :param rendered: the folder of this run.
+    :return: ``s3://videos`` for that example; the folder of this run where no part of the template is fixed.
+    """
+    if not isinstance(template, str) or not (expression := re.search(r"\{[{%#]", template)):
+        return rendered
+    scheme, separator, path = template[: expression.start()].rpartition("://")
+    fixed = path.rpartition("/")[0]
+    return f"{scheme}{separator}{fixed}" if fixed.strip("/") else rendered
 
 
 def claim(folder: ObjectStoragePath, video_id: str, *, owner: str) -> bool:
@@ -25,7 +40,7 @@ def claim(folder: ObjectStoragePath, video_id: str, *, owner: str) -> bool:
 
     The marker is made only if there is none, which the store decides: a local disk, and S3 by ``If-None-Match``.
 
-    :param folder: the output folder; tasks that share it cannot take each other's jobs.
+    :param folder: tasks that share it cannot take each other's jobs.
     :param video_id: the job.
     :param owner: names the task instance, the same way in each of its attempts.
     :return: whether it belongs to this owner now.

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 #: One part of an upload: the least that S3 takes. It takes 10,000 of them, so that files of up to 48 GiB fit.
 UPLOAD_PART_BYTES = 5 * 1024 * 1024
 
+#: Bytes of a stored file that are read at a time.
+READ_BYTES = 1024 * 1024
+
 #: What every failure after the job says.
 JOB_IS_SAFE = (
     "The job itself is done and the server still has the file: nothing has to be rendered or paid again. "
@@ -163,6 +166,22 @@ def size_of(target: ObjectStoragePath) -> int | None:
             f"Nothing was submitted: whether {target} is there could not be found out: {reason}. {advice}"
         ) from error
     return int(facts["size"] or 0) if facts["type"] == "file" else None
+
+
+def sha256_of(target: ObjectStoragePath) -> str:
+    """The hash of a file as it is now, read piece by piece.
+
+    :param target: the file.
+    :return: ``sha256:`` and 64 hexadecimal digits.
+    :raises OutputPathUnavailableError: it cannot be read.
+    """
+    try:
+        with target.fs.open(target.path, "rb", block_size=READ_BYTES) as file:
+            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except Exception as error:
+        raise OutputPathUnavailableError(
+            f"Nothing was submitted: {target} is there and cannot be read: {describe(error)}. Try again."
+        ) from error
 
 
 @contextmanager

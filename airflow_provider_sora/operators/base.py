@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_sora.exceptions import ConfigurationError, SoraError
+    from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.media.archive import Overwrite
     from airflow_provider_sora.operators.rendering import Rendering
     from airflow_provider_sora.videos.request import VideoRequest
@@ -89,6 +90,7 @@ class SoraVideoOperator(BaseOperator):
         super().__init__(**kwargs)
         self.model = model
         self.output_path = output_path
+        self._output_template = output_path
         self.overwrite = overwrite
         self.delete_remote = delete_remote
         self.strict = strict
@@ -201,7 +203,7 @@ class SoraVideoOperator(BaseOperator):
             build_request=self.build_request,
             reference=self.model,
             on_uncertain=self.on_uncertain_submit,
-            folder=self.output_path if self.wait_for_completion else None,
+            folder=self._claims_folder(context, hook),
             owner=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}",
         )
         self._running = Rendering(
@@ -213,6 +215,17 @@ class SoraVideoOperator(BaseOperator):
             attempt_deadline=attempt_deadline,
         )
         return self._running
+
+    def _claims_folder(self, context: Context, hook: SoraHook) -> str | None:
+        """Where all tasks that may ask for the same thing see this one's claims, None where there is no such place."""
+        from airflow_provider_sora.media.claims import shared_folder
+
+        if hook.settings.claims_path:
+            return hook.settings.claims_path
+        mapped = context["dag"].get_task(self.task_id)
+        if self.output_path is None or "output_path" not in getattr(mapped, "partial_kwargs", ("output_path",)):
+            return None
+        return shared_folder(self._output_template, self.output_path)
 
     def _check_arguments(self) -> None:
         from airflow_provider_sora.exceptions import ConfigurationError

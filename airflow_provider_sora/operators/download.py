@@ -56,7 +56,8 @@ class SoraDownloadVideoOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and keep."""
         from airflow_provider_sora.hooks.sora import SoraHook
-        from airflow_provider_sora.media.archive import check_writable, existing
+        from airflow_provider_sora.media.archive import existing
+        from airflow_provider_sora.media.storage import check_writable
         from airflow_provider_sora.operators.keeping import keep, target_of
         from airflow_provider_sora.videos.result import VideoResult, video_id_of
 

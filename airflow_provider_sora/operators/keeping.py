@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sora.exceptions import APIError
-from airflow_provider_sora.media.archive import artifact_name, folder_at, read_sidecar
+from airflow_provider_sora.exceptions import APIError, OutputPathError
+from airflow_provider_sora.media.archive import Overwrite, artifact_name, existing, is_as_described, read_sidecar
 from airflow_provider_sora.media.keeping import keep_video, require_match
-from airflow_provider_sora.media.storage import size_of
+from airflow_provider_sora.media.storage import check_writable, folder_at
 from airflow_provider_sora.videos.result import VideoResult
 
 if TYPE_CHECKING:
@@ -36,6 +36,29 @@ def target_of(context: Context, folder: str, *, snapshot: str) -> ObjectStorageP
     )
 
 
+def found_before(context: Context, planned: VideoResult, *, folder: str, overwrite: Overwrite) -> dict[str, Any] | None:
+    """The finished result of this very request, where ``overwrite="skip"`` finds one, before anything is paid for.
+
+    :param context: the task's context.
+    :param planned: what is about to be submitted.
+    :param folder: a local path or an object storage URL, which must be writable.
+    :param overwrite: what a file that is already there means.
+    :raises OutputPathError: the folder cannot be written, or what is there is not the result of this request.
+    """
+    check_writable(folder)
+    target = target_of(context, folder, snapshot=planned.version.snapshot)
+    found = existing(target, overwrite=overwrite)
+    if found is None:
+        return None
+    if found.get("request", {}).get("digest") != planned.request["digest"]:
+        raise OutputPathError(
+            f"Nothing was submitted: {target} is there already and was made from another request, so "
+            "overwrite='skip' cannot take it for the result. Use overwrite='replace', or another folder."
+        )
+    log.info("Nothing was submitted: %s is the finished result of this request.", target)
+    return found
+
+
 def kept_before(context: Context, result: VideoResult, *, folder: str, strict: bool) -> VideoResult | None:
     """The finished record of this very video, where an earlier attempt kept it and did not come to tell.
 
@@ -49,9 +72,9 @@ def kept_before(context: Context, result: VideoResult, *, folder: str, strict: b
     sidecar = read_sidecar(target)
     if sidecar is None or sidecar.get("video_id") != result.video_id or not sidecar.get("artifact"):
         return None
-    found = VideoResult.from_dict(sidecar)
-    if size_of(target) != sidecar["artifact"]["bytes"]:
+    if not is_as_described(target, sidecar):
         return None
+    found = VideoResult.from_dict(sidecar)
     log.info("Video %s is kept at %s already.", result.video_id, target)
     if strict:
         require_match(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,20 +18,17 @@ from airflow_provider_sora.exceptions import (
     APIError,
     ArtifactMismatchError,
     DownloadError,
-    NotFoundError,
-    OutputPathError,
     SoraError,
     VideoExpiredError,
 )
-from airflow_provider_sora.media.archive import check_writable, existing
 from airflow_provider_sora.media.storage import JOB_IS_SAFE
-from airflow_provider_sora.operators.keeping import keep, kept_before, target_of
+from airflow_provider_sora.operators.interruption import Interruption
+from airflow_provider_sora.operators.keeping import found_before, keep, kept_before
 from airflow_provider_sora.operators.record_store import RECORD_KEY
-from airflow_provider_sora.operators.second_look import GONE, confirmed_lost, is_gone, late_answer
+from airflow_provider_sora.operators.second_look import GONE, confirmed_lost, ended_without_video, is_gone, late_answer
 from airflow_provider_sora.operators.submission import Submission, cancel
 from airflow_provider_sora.snapshots.resolution import resolution_warnings
 from airflow_provider_sora.snapshots.snapshot import Snapshot
-from airflow_provider_sora.task_states import has_ended
 from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.triggers.video import SHORTEST_DEFERRAL, SoraVideoTrigger
 from airflow_provider_sora.videos.job import JobStatus
@@ -52,9 +48,6 @@ _WAIT_IN_WORKER = 15.0
 
 #: How long after the job's own deadline Airflow ends a deferral that the trigger did not end.
 _DEFERRAL_SAFETY_NET = timedelta(minutes=10)
-
-#: How long a killed task waits for its state, in seconds; Airflow kills it for good soon after.
-_ASK_TIMEOUT = 3.0
 
 _NOT_SUBMITTED = "not submitted; nothing is billed"
 
@@ -81,8 +74,9 @@ class Rendering:
     """Whether a failure was pushed already."""
     video_id: str | None = field(default=None, init=False)
     """The job that is waited for, None while there is none."""
-    is_ended: bool | None = field(default=False, init=False)
-    """Whether a person ended the task while this ran; None where Airflow has yet to be asked."""
+
+    def __post_init__(self) -> None:
+        self.interruption = Interruption(self.context)
 
     def run(self) -> dict[str, Any]:
         """Begin, or go on where an earlier attempt stopped."""
@@ -104,31 +98,16 @@ class Rendering:
             log.info("An earlier attempt submitted video %s; going on with it. Nothing was submitted.", result.video_id)
         if self._keeps_file and (kept := self._kept_before(result)):
             return kept
-        if not self.operator.wait_for_completion and self._is_dead(result):
-            return self._begin(replaces=False)
+        if not self.operator.wait_for_completion:
+            ended = ended_without_video(self.hook, result.video_id or "")
+            if ended and (ended.verdict is not Verdict.LOST or self.operator.max_resubmissions):
+                log.warning("Video %s brought nothing; submitting anew.", result.video_id)
+                failed = result.failed(code=ended.code, message=ended.message, job=ended.what_became_of_the_job)
+                self.submission.advance(Phase.FINISHED, failed)
+                return self._begin(replaces=False)
         if step is NextStep.COLLECT:
             return self._keep(replace(result, artifact=None)) if self._keeps_file else result.to_dict()
         return self._go_on(self.submission.claimed(result))
-
-    def _is_dead(self, result: VideoResult) -> bool:
-        """Whether a job that nobody waits for has ended without a video, which is then put on record."""
-        video_id = result.video_id or ""
-        try:
-            job = self.hook.get_video(video_id)
-        except NotFoundError as error:
-            # One 404 may be a proxy's: a job that may run is not paid for again.
-            lost = confirmed_lost(self.hook, Outcome(verdict=Verdict.LOST, video_id=video_id, message=str(error)))
-            if lost.verdict is not Verdict.LOST or not self.operator.max_resubmissions:
-                return False
-            ended = result.failed(code="lost", message=lost.message, job=lost.what_became_of_the_job)
-        else:
-            seen = Watch(video_id=video_id, submitted_at=0.0).answered(job, now=0.0, jitter=0.0)
-            if not isinstance(seen, Outcome) or seen.verdict is Verdict.COMPLETED:
-                return False
-            ended = result.failed(code=seen.code, message=seen.message, job=seen.what_became_of_the_job)
-        log.warning("Video %s brought nothing; submitting anew.", video_id)
-        self.submission.advance(Phase.FINISHED, ended)
-        return True
 
     def resume(self, outcome: Outcome) -> dict[str, Any]:
         """Go on with what the trigger told.
@@ -138,37 +117,14 @@ class Rendering:
         return self._finish(outcome, self.submission.restored())
 
     def killed(self) -> None:
-        """Cancel the job if a person ended the task; leave it where only the worker ends, for a retry to go on.
-
-        Airflow calls this from a signal's handler, and the task goes on until it is killed for good: it must not take
-        its own cancellation for a loss and submit again, and a create under way may still be answered.
-        """
-        self.is_ended = self._has_ended()
+        """Cancel the job if a person ended the task; leave it where only the worker ends, for a retry to go on."""
+        is_ended = self.interruption.signalled()
         if self.video_id is None:
             return
-        if self.is_ended:
+        if is_ended:
             cancel(self.hook, self.video_id, why="its task was ended")
         else:
             log.info("Video %s was left in place: the task was interrupted, not ended.", self.video_id)
-
-    def _was_ended(self) -> bool:
-        if self.is_ended is None:
-            self.is_ended = self._has_ended()
-        return bool(self.is_ended)
-
-    def _has_ended(self) -> bool | None:
-        ti = self.context["ti"]
-        ended: list[bool] = []
-
-        def ask() -> None:
-            ended.append(has_ended(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=ti.map_index))
-
-        # This runs in a signal's handler: the thread below may be the one that talks to Airflow at this moment, and
-        # asking from it would wait for itself. Then there is no answer until the handler is left.
-        asking = threading.Thread(target=ask, daemon=True)
-        asking.start()
-        asking.join(_ASK_TIMEOUT)
-        return ended[0] if ended else None
 
     def _begin(self, *, replaces: bool) -> dict[str, Any]:
         resolution, snapshot = self.hook.resolve_snapshot(self.operator.model)
@@ -184,18 +140,28 @@ class Rendering:
         )
         for warning in planned.warnings:
             log.warning(warning)
+        found = None
         try:
             request.check(snapshot, catalog=self.hook.catalog)
-            if self._keeps_file and (found := self._found_before(planned)):
-                return found
+            if self._keeps_file:
+                found = found_before(
+                    self.context, planned, folder=self.operator.output_path or "", overwrite=self.operator.overwrite
+                )
         except SoraError as error:
+            if replaces:
+                log.warning(
+                    "The video of the request before this one was left as it is: this request was not submitted."
+                )
             self._fail(planned, error, fate=_NOT_SUBMITTED)
         if replaces:
             self.submission.cancel_recorded()
+        if found is not None:
+            self.context["ti"].xcom_push(key="version", value=found["version"])
+            return found
         return self._go_on(self._submitted(planned))
 
     def _submitted(self, planned: VideoResult, *, recovers: bool = False) -> VideoResult:
-        if self._was_ended():
+        if self.interruption.was_ended():
             raise AirflowTaskTerminated("The task was ended; nothing else was submitted.")
         try:
             result = self.submission.recover(planned) if recovers else self.submission.submit(planned)
@@ -215,26 +181,9 @@ class Rendering:
         self._push_version(result)
         return result
 
-    def _found_before(self, planned: VideoResult) -> dict[str, Any] | None:
-        """The finished result of this very request, where ``overwrite="skip"`` finds one."""
-        folder = self.operator.output_path or ""
-        check_writable(folder)
-        target = target_of(self.context, folder, snapshot=planned.version.snapshot)
-        found = existing(target, overwrite=self.operator.overwrite)
-        if found is None:
-            return None
-        if found.get("request", {}).get("digest") != planned.request["digest"]:
-            raise OutputPathError(
-                f"Nothing was submitted: {target} is there already and was made from another request, so "
-                "overwrite='skip' cannot take it for the result. Use overwrite='replace', or another folder."
-            )
-        log.info("Nothing was submitted: %s is the finished result of this request.", target)
-        self.context["ti"].xcom_push(key="version", value=found["version"])
-        return found
-
     def _go_on(self, result: VideoResult) -> dict[str, Any]:
         self.video_id = result.video_id
-        if self._was_ended():
+        if self.interruption.was_ended():
             cancel(self.hook, self.video_id or "", why="its task was ended while it was submitted")
             raise AirflowTaskTerminated(f"The task was ended while video {result.video_id} was submitted.")
         if not self.operator.wait_for_completion:

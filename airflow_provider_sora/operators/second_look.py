@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_sora.client.backends import backend_named
 from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
 from airflow_provider_sora.exceptions import APIError, NotFoundError, SoraError
-from airflow_provider_sora.videos.job import JobStatus
+from airflow_provider_sora.videos.job import JobStatus, VideoJob
 
 if TYPE_CHECKING:
     from airflow_provider_sora.hooks.sora import SoraHook
@@ -45,6 +45,22 @@ def confirmed_lost(hook: SoraHook, outcome: Outcome) -> Outcome:
     return replace(outcome, verdict=Verdict.UNREACHABLE, message=message)
 
 
+def ended_without_video(hook: SoraHook, video_id: str) -> Outcome | None:
+    """How a job ended that nobody waits for, None where it may still bring a video.
+
+    :param hook: the server.
+    :param video_id: the job.
+    """
+    try:
+        job = hook.get_video(video_id)
+    except NotFoundError as error:
+        # One 404 may be a proxy's: a job that may run is not paid for again.
+        lost = confirmed_lost(hook, Outcome(verdict=Verdict.LOST, video_id=video_id, message=str(error), code="lost"))
+        return lost if lost.verdict is Verdict.LOST else None
+    seen = _seen(job, video_id)
+    return seen if seen is not None and seen.verdict is not Verdict.COMPLETED else None
+
+
 def late_answer(hook: SoraHook, outcome: Outcome) -> Outcome | None:
     """What the server says at the end of job_timeout, if the job is final: a finished video is not thrown away.
 
@@ -56,8 +72,7 @@ def late_answer(hook: SoraHook, outcome: Outcome) -> Outcome | None:
     except SoraError as error:
         log.warning("The state of video %s at the end of job_timeout is not known: %s", outcome.video_id, error)
         return replace(outcome, verdict=Verdict.UNREACHABLE, message=f"{outcome.message} {_STATE_NOT_KNOWN}")
-    seen = Watch(video_id=outcome.video_id, submitted_at=0.0).answered(job, now=0.0, jitter=0.0)
-    return seen if isinstance(seen, Outcome) else None
+    return _seen(job, outcome.video_id)
 
 
 def is_gone(hook: SoraHook, error: APIError, video_id: str) -> bool:
@@ -77,3 +92,8 @@ def is_gone(hook: SoraHook, error: APIError, video_id: str) -> bool:
         return False
     expired = job.expires_at is not None and job.expires_at <= datetime.now(UTC)
     return expired or job.status is JobStatus.STOPPED or error.status_code == HTTPStatus.GONE
+
+
+def _seen(job: VideoJob, video_id: str) -> Outcome | None:
+    seen = Watch(video_id=video_id, submitted_at=0.0).answered(job, now=0.0, jitter=0.0)
+    return seen if isinstance(seen, Outcome) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,7 +24,7 @@ from airflow_provider_sora.exceptions import (
 from airflow_provider_sora.media.claims import claim
 from airflow_provider_sora.media.storage import folder_at
 from airflow_provider_sora.timestamps import parse_isoformat
-from airflow_provider_sora.videos.orphans import orphans
+from airflow_provider_sora.videos.orphans import is_told_by_lists, orphans
 from airflow_provider_sora.videos.record import NextStep, Phase, SubmissionRecord, next_step
 from airflow_provider_sora.videos.result import VideoResult
 
@@ -39,8 +39,7 @@ log = logging.getLogger(__name__)
 #: Errors of a create after which the server may have taken the job.
 UNCERTAIN = (MalformedResponseError, ResponseLostError, ServerError)
 
-#: Statuses that the server itself gives, not a gateway that lost patience with it: with no job in its list, it took
-#: none.
+#: Statuses that the server itself gives, not a gateway that lost patience with it.
 _SURELY_ANSWERED = (500, 503)
 
 #: Pauses before the looks for a lost job, in seconds: a server may list a job a little after it has taken it.
@@ -60,7 +59,7 @@ class Submission:
         picture may be gone by the time that its video is ready.
     :param reference: what the author wrote as ``model``.
     :param on_uncertain: what to do when nothing tells whether a submission reached the server.
-    :param folder: where claims are laid down, the output folder; None where there is none.
+    :param folder: where claims are laid down; None where there is no such place.
     :param owner: names the task instance, the same way in each attempt.
     :param record: what earlier attempts left; read from the store.
     :param first_answer: the server's answer to this attempt's create, None where this attempt made none.
@@ -142,18 +141,21 @@ class Submission:
         if job := self._found_in_list(planned):
             log.warning("Found the job whose answer was lost: video %s. It goes on.", job.id)
             return self._recorded(planned, job)
-        if self._can_tell_orphans and isinstance(cause, ServerError) and cause.status_code in _SURELY_ANSWERED:
+        if self._can_tell_orphans and isinstance(cause, ServerError) and _is_own_answer(cause):
             self._not_taken(planned, cause)
             raise cause
         if self.on_uncertain == "resubmit":
             log.warning("Nothing tells whether the server took the job; submitting again, as on_uncertain_submit says.")
             self._intend(planned)
             return self._taken(planned, self._create(planned))
-        where = "and it does not list its jobs"
-        if self._backend.lists:
+        if not self._backend.lists:
+            where = "and it does not list its jobs"
+        elif not is_told_by_lists(self.request):
+            where = "and its list does not tell a picture, a style, cameos or extra_body"
+        elif self.folder is None:
+            where = "and nothing tells whose a job of its list is: see `claims_path` of the connection"
+        else:
             where = "and its list shows no such job"
-            if self.folder is None:
-                where = "and without an output_path nothing tells whose a job of its list is"
         raise UncertainSubmissionError(
             f"A submission of this task to {self.hook.settings.server.host} was not answered, {where}. It may be "
             f"running, and billed; nothing else was submitted. Look for a job of {planned.version.snapshot} made after "
@@ -167,7 +169,7 @@ class Submission:
 
         :param result: of the record.
         """
-        if not self._can_tell_orphans or self._backend.idempotent or self._claim_made(result.video_id or ""):
+        if self._backend.idempotent or not self._lays_claims or self._claim_made(result.video_id or ""):
             return result
         return self._replacement(result)
 
@@ -234,7 +236,11 @@ class Submission:
 
     def _recorded(self, planned: VideoResult, job: VideoJob) -> VideoResult:
         self.first_answer = job
-        result = planned.submitted(job, at=datetime.now(UTC))
+        # A job that an earlier attempt submitted has not begun just now; the server's clock counts only in between.
+        at, intended_at = datetime.now(UTC), parse_isoformat(self._existing_record().intended_at)
+        if job.created_at is not None:
+            at = min(at, max(intended_at, job.created_at))
+        result = planned.submitted(job, at=at)
         self.advance(Phase.SUBMITTED, result)
         return result
 
@@ -276,9 +282,14 @@ class Submission:
         return claim(folder_at(self.folder or ""), video_id, owner=self.owner)
 
     @property
-    def _can_tell_orphans(self) -> bool:
-        """Whether the server lists its jobs, and claims tell whose each is."""
+    def _lays_claims(self) -> bool:
+        """Whether the server lists its jobs, and there is a place to tell whose each is."""
         return self._backend.lists and self.folder is not None
+
+    @property
+    def _can_tell_orphans(self) -> bool:
+        """Whether a job of the server's list can be told to be this request's, and nobody else's."""
+        return self._lays_claims and is_told_by_lists(self.request)
 
     @property
     def _backend(self) -> Backend:
@@ -288,6 +299,12 @@ class Submission:
         if self.record is None:
             raise RuntimeError("a submission is put on record before anything else happens to it")
         return self.record
+
+
+def _is_own_answer(error: ServerError) -> bool:
+    """Whether the server itself answered, so that with no job in its list it took none; a mesh in front of it that lost
+    the connection answers 503 as well, with a line of text."""
+    return error.status_code in _SURELY_ANSWERED and isinstance(error.body, Mapping)
 
 
 def cancel(hook: SoraHook, video_id: str, *, why: str, insist: bool = False) -> bool:

@@ -12,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 if TYPE_CHECKING:
     from airflow_provider_sora.client.polling import Watch
+    from airflow_provider_sora.hooks.settings import ConnectionSettings
 
 #: How long an event is held back, in seconds. A task that is resumed while its worker still reports the deferral is
 #: killed by Airflow 3.3 ("state attribute is running"), and a worker was seen to linger for five seconds and more.
@@ -115,7 +116,6 @@ class SoraVideoTrigger(BaseTrigger):
         from airflow_provider_sora.client.polling import Watch
         from airflow_provider_sora.client.waiting import wait_for_video_async
         from airflow_provider_sora.exceptions import SoraError
-        from airflow_provider_sora.hooks.sora import aread_connection
 
         watch = Watch(
             video_id=self.video_id,
@@ -127,7 +127,7 @@ class SoraVideoTrigger(BaseTrigger):
             max_poll_failures=self.max_poll_failures,
         )
         try:
-            settings = await aread_connection(self.sora_conn_id)
+            settings = await self._settings()
             outcome = await wait_for_video_async(
                 AsyncSoraClient(settings.server, attempts=1), watch, first_look=self.first_look
             )
@@ -135,8 +135,28 @@ class SoraVideoTrigger(BaseTrigger):
             event: dict[str, Any] = {"outcome": outcome.without_prompt().to_dict()}
         except SoraError as error:
             event = {"error": str(error)}
-        await asyncio.sleep(max(self.not_before - time.time(), 0.0))
+        # The worker's clock said so, and this machine's may be far behind it.
+        await asyncio.sleep(min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL))
         yield TriggerEvent(event)
+
+    async def _settings(self) -> ConnectionSettings:
+        """What the connection says. Airflow's API server may be away for a while, which is no reason to end a wait.
+
+        :raises ConfigurationError: the connection does not exist, or is not usable.
+        """
+        from tenacity import AsyncRetrying, retry_if_not_exception_type, stop_after_attempt, wait_random_exponential
+
+        from airflow_provider_sora.exceptions import SoraError
+        from airflow_provider_sora.hooks.sora import aread_connection
+
+        reading = AsyncRetrying(
+            retry=retry_if_not_exception_type(SoraError),
+            wait=wait_random_exponential(max=30),
+            stop=stop_after_attempt(self.max_poll_failures),
+            reraise=True,
+        )
+        settings: ConnectionSettings = await reading(aread_connection, self.sora_conn_id)
+        return settings
 
     async def on_kill(self) -> None:
         """Cancel the job of a task that a person ended.
@@ -157,7 +177,6 @@ class SoraVideoTrigger(BaseTrigger):
         from airflow_provider_sora.client.backends import backend_named
         from airflow_provider_sora.client.client import AsyncSoraClient
         from airflow_provider_sora.exceptions import SoraError
-        from airflow_provider_sora.hooks.sora import aread_connection
         from airflow_provider_sora.task_states import has_ended
 
         ti = self.task_instance
@@ -171,7 +190,7 @@ class SoraVideoTrigger(BaseTrigger):
             self.log.info("Video %s was left in place: its task goes on.", self.video_id)
             return
         try:
-            settings = await aread_connection(self.sora_conn_id)
+            settings = await self._settings()
             if not backend_named(settings.server.backend).cancels:
                 self.log.warning("Video %s was left running: this server cannot cancel.", self.video_id)
                 return

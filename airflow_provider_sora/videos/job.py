@@ -43,6 +43,9 @@ _MODERATION = ("moderation", "content_polic", "content_filter", "contentfilter",
 _LARGEST_EPOCH_SECONDS = 100_000_000_000
 
 
+#: What Airflow's messages between a task and its supervisor can carry, signed or not.
+SEEDS = range(-(2**63), 2**64)
+
 #: Characters of a server's words about a failure that are kept.
 LONGEST_MESSAGE = 1000
 
@@ -116,7 +119,7 @@ class VideoJob:
         :raises ValueError: neither an id nor a status: this is not a job.
         """
         job_id = next((str(body[key]) for key in ("id", "video_id", "task_id") if body.get(key)), default_id)
-        word = str(body.get("status") or "").strip()
+        word = _sound(str(body.get("status") or "")).strip()
         if not job_id or (not word and not default_id and body.get("object") != "video"):
             raise ValueError("no job id or no status")
         status = _status_of(word)
@@ -210,12 +213,17 @@ def read_error(error: object) -> JobError | None:
         code = error.get("code") or error.get("type")
         keys = ("message", "detail", "msg", "reason", "error")
         message = next((error[key] for key in keys if error.get(key)), dict(error))
-        return JobError(code=str(code) if code else None, message=_readable(message))
+        return JobError(code=_sound(str(code)) if code else None, message=_readable(message))
     return JobError(code=None, message=_readable(error))
 
 
 def _readable(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return _sound(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False))
+
+
+def _sound(text: str) -> str:
+    """A text that can be stored: half of a surrogate pair, which JSON may hold, is no character."""
+    return text.encode(errors="replace").decode()
 
 
 def _status_of(word: object) -> JobStatus | None:
@@ -255,13 +263,17 @@ def _number(value: object) -> float | None:
 
 def _whole(value: object) -> int | None:
     if isinstance(value, (int, str)) and re.fullmatch(r"[+-]?[0-9]{1,40}", str(value).strip()):
-        return int(value)  # a float has 53 bits, and a seed may have 64
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() else None
+        whole = int(value)  # a float has 53 bits, and a seed may have 64
+    else:
+        number = _number(value)
+        if number is None or not number.is_integer():
+            return None
+        whole = int(number)
+    return whole if whole in SEEDS else None
 
 
 def _text(value: object) -> str | None:
-    return str(value) if value not in (None, "") else None
+    return _sound(str(value)) if value not in (None, "") else None
 
 
 def _moment(value: object) -> datetime | None:

@@ -12,10 +12,18 @@ from airflow_provider_sora.videos.request import VideoRequest
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
 
+def is_told_by_lists(request: VideoRequest) -> bool:
+    """Whether a server's list tells everything of a request, so that two different ones are told apart in it.
+
+    :param request: what was asked for.
+    """
+    return not (request.input_reference or request.cameos or request.style or request.extra_body)
+
+
 def orphans(jobs: Iterable[VideoJob], *, request: VideoRequest, snapshot: str, intended_at: datetime) -> list[VideoJob]:
     """The jobs that were made from this request after it was about to be sent, the oldest first.
 
-    A job that does not tell its prompt, its model or its time is never taken for ours.
+    A job that does not tell what was asked for, or when, is never taken for ours.
 
     :param jobs: what the server lists.
     :param request: what was asked for.
@@ -29,9 +37,9 @@ def orphans(jobs: Iterable[VideoJob], *, request: VideoRequest, snapshot: str, i
             and job.model == snapshot
             and job.created_at is not None
             and job.created_at >= intended_at - CLOCK_TOLERANCE
-            and job.seconds in (None, float(request.seconds))
-            and (request.size is None or job.size in (None, request.size))
-            and (request.seed is None or job.seed in (None, request.seed))
+            and job.seconds == request.seconds
+            and (request.size is None or job.size == request.size)
+            and (request.seed is None or job.seed == request.seed)
             and job.status is not JobStatus.STOPPED
         )
 

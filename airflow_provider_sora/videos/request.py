@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_sora.exceptions import InvalidRequestError
 from airflow_provider_sora.snapshots.catalog import Catalog
 from airflow_provider_sora.snapshots.snapshot import SIZE, Snapshot
+from airflow_provider_sora.videos.job import SEEDS
 
 #: OpenAI's limit for the prompt of a video; longer ones were refused by its API.
 MAX_PROMPT_CHARACTERS = 32_000
@@ -103,6 +104,8 @@ class VideoRequest:
         if style is not None and not isinstance(style, str):
             problems.append(f"style {style!r} is not the name of a preset")
         number = None if seed is None or seed == "" else _whole(seed, "seed", problems)
+        if number is not None and number not in SEEDS:
+            problems.append(f"seed {number} has more than 64 bits")
         if cameos is not None and not (
             isinstance(cameos, (list, tuple)) and all(isinstance(c, str) and c for c in cameos)
         ):

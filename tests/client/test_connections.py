@@ -35,6 +35,16 @@ class TestTheSynchronousClient:
         one = http_clients.sync_client(ServerSettings(base_url=URL, api_key="k", headers=headers))
         assert http_clients.sync_client(ServerSettings(base_url=URL, api_key="k", headers=headers)) is one
 
+    def test_is_forgotten_when_many_others_were_used_since_as_after_many_rotations_of_a_key(self) -> None:
+        def used(number: int) -> Any:
+            return http_clients.sync_client(ServerSettings(base_url=URL, api_key=f"rotated-{number}"))
+
+        always, once = used(-1), used(-2)
+        for number in range(http_clients.MOST_CLIENTS):
+            used(number)
+            assert used(-1) is always
+        assert used(-2) is not once
+
     @pytest.mark.parametrize(
         "other",
         [

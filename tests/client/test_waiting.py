@@ -24,6 +24,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = START
+        self.set_by = 0.0
         self.naps: list[float] = []
 
     def time(self) -> float:
@@ -41,7 +42,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The only clock of the loops, and no jitter."""
     clock = Clock()
-    monkeypatch.setattr(waiting, "time", SimpleNamespace(time=clock.time))
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(time=lambda: clock.now + clock.set_by, monotonic=clock.time))
     monkeypatch.setattr(waiting, "asyncio", SimpleNamespace(sleep=clock.sleep_async))
     monkeypatch.setattr(waiting, "random", SimpleNamespace(random=lambda: 0.5))
     return clock
@@ -116,6 +117,37 @@ def test_both_loops_end_at_the_deadline(clock: Clock) -> None:
         assert waited_async(server, state).verdict is Verdict.TIMED_OUT
         assert clock.now == pytest.approx(START + 60)
         assert len(server.requests) == 2 * questions
+
+
+@pytest.mark.parametrize("hours", [-1, 3])
+def test_neither_loop_minds_a_clock_that_is_set_while_it_waits(hours: int, clock: Clock) -> None:
+    state = watch(deadline=START + 60)
+
+    class Setting(Clock):
+        async def sleep_async(self, seconds: float) -> None:
+            clock.set_by = 3600.0 * hours
+            clock.sleep(seconds)
+
+        def sleep(self, seconds: float) -> None:
+            clock.set_by = 3600.0 * hours
+            clock.sleep(seconds)
+
+    with pytest.MonkeyPatch.context() as patch, ScriptedServer(job("in_progress"), job("completed")) as server:
+        patch.setattr(waiting, "asyncio", SimpleNamespace(sleep=Setting().sleep_async))
+        client = SoraClient(ServerSettings(base_url=server.base_url), attempts=1)
+        outcome = wait_for_video(client, state, sleep=Setting().sleep)
+        assert isinstance(outcome, Outcome)
+        assert outcome.verdict is Verdict.COMPLETED
+        clock.now, clock.set_by = START, 0.0
+        assert waited_async(server, state).verdict is Verdict.COMPLETED
+        assert clock.now < START + 60
+
+
+def test_a_first_look_by_a_clock_that_is_far_ahead_is_not_waited_for(clock: Clock) -> None:
+    with ScriptedServer(job("completed")) as server:
+        client = AsyncSoraClient(ServerSettings(base_url=server.base_url), attempts=1)
+        asyncio.run(wait_for_video_async(client, watch(), first_look=START + 7200))
+    assert sum(clock.naps) <= 10
 
 
 def test_the_synchronous_loop_hands_the_watch_back_when_its_time_is_up(clock: Clock) -> None:

@@ -198,8 +198,8 @@ def test_a_server_is_asked_once_in_ten_minutes_by_all_connections_to_it(
             SoraHook(conn_id).resolve_snapshot(DECEMBER)
             SoraHook(conn_id).resolve_snapshot(OCTOBER)
         assert len(server.requests) == 1
-        asked_at, dates = hook_module._shutdown_dates[server.base_url]
-        monkeypatch.setitem(hook_module._shutdown_dates, server.base_url, (asked_at - 601, dates))
+        (settings, (asked_at, dates)) = next(iter(hook_module._shutdown_dates.items()))
+        monkeypatch.setitem(hook_module._shutdown_dates, settings, (asked_at - 601, dates))
         SoraHook("first").resolve_snapshot(DECEMBER)
         assert len(server.requests) == 2
 

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_provider_sora.exceptions import RecordUnavailableError
-from airflow_provider_sora.media.claims import CLAIMS_FOLDER, claim
+from airflow_provider_sora.media.claims import CLAIMS_FOLDER, claim, shared_folder
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -55,3 +55,21 @@ def test_a_store_that_does_not_tell_is_never_taken_for_a_free_job(tmp_path: Path
     (tmp_path / CLAIMS_FOLDER).write_text("a file in the folder's place")
     with pytest.raises(RecordUnavailableError, match="could not be found out"):
         claim(ObjectStoragePath(f"file://{tmp_path}"), "video_1", owner="a")
+
+
+@pytest.mark.parametrize(
+    ("template", "shared"),
+    [
+        ("s3://videos/{{ ds }}/", "s3://videos"),
+        ("s3://conn@videos/spots/{{ ds }}/{{ ti.map_index }}", "s3://conn@videos/spots"),
+        ("/data/clips-{{ ds }}/", "/data"),
+        ("/data/{% if x %}a{% endif %}", "/data"),
+        ("s3://videos/spots/", "s3://videos/spots/run-1/"),
+        ("{{ params.folder }}", "s3://videos/spots/run-1/"),
+        ("s3://{{ var.value.bucket }}/spots", "s3://videos/spots/run-1/"),
+        ("/{{ ds }}", "s3://videos/spots/run-1/"),
+        (None, "s3://videos/spots/run-1/"),
+    ],
+)
+def test_the_claims_of_all_runs_of_a_task_are_where_its_folder_does_not_differ(template: Any, shared: str) -> None:
+    assert shared_folder(template, "s3://videos/spots/run-1/") == shared

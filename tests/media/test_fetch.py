@@ -14,7 +14,7 @@ from media_server import Answer, FileServer, mp4_bytes
 
 from airflow_provider_sora.exceptions import DownloadError, NotFoundError, RateLimitedError, ServerError
 from airflow_provider_sora.media import download
-from airflow_provider_sora.media.archive import fetch
+from airflow_provider_sora.media.download import fetch
 from airflow_provider_sora.media.probe import probe
 
 pytestmark = pytest.mark.usefixtures("no_pause")

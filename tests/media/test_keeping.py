@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -13,20 +14,13 @@ from moto_server import MotoS3
 
 from airflow_provider_sora.exceptions import DownloadError, OutputPathError
 from airflow_provider_sora.media import storage
-from airflow_provider_sora.media.archive import (
-    Spooled,
-    check_writable,
-    existing,
-    exists,
-    read_sidecar,
-    spool,
-    write_sidecar,
-)
+from airflow_provider_sora.media.archive import existing, read_sidecar, write_sidecar
+from airflow_provider_sora.media.storage import Spooled, check_writable, size_of, spool
 
 DOCUMENT: dict[str, Any] = {
     "video_id": "video_1",
     "request": {"prompt": 'a lighthouse, 灯塔, \ud83d, "quoted"', "seconds": 10},
-    "artifact": {"bytes": 5, "sha256": "sha256:0"},
+    "artifact": {"bytes": 5, "sha256": f"sha256:{hashlib.sha256(b'12345').hexdigest()}"},
 }
 
 
@@ -56,10 +50,10 @@ def names(target: ObjectStoragePath) -> list[str]:
 
 
 def test_a_file_and_its_provenance_are_all_that_is_left(target: ObjectStoragePath) -> None:
-    assert not exists(target)
+    assert size_of(target) is None
     assert read_sidecar(target) is None
     keep(target, b"12345")
-    assert exists(target)
+    assert size_of(target)
     assert read_sidecar(target) is None
     write_sidecar(target, DOCUMENT)
     assert read_sidecar(target) == DOCUMENT
@@ -116,7 +110,29 @@ def test_skip_neither_takes_nor_overwrites_a_file_that_was_changed(target: Objec
     keep(target, b"12345")
     write_sidecar(target, DOCUMENT)
     target.fs.pipe_file(target.path, b"cut by hand")
-    with pytest.raises(OutputPathError, match="has 11 bytes, not the 5 of its provenance"):
+    with pytest.raises(OutputPathError, match=r"\(11 bytes\) is not the file of its provenance"):
+        existing(target, overwrite="skip")
+
+
+def test_skip_knows_a_file_by_its_content_and_not_by_its_size_alone(target: ObjectStoragePath) -> None:
+    keep(target, b"12345")
+    write_sidecar(target, DOCUMENT)
+    target.fs.pipe_file(target.path, b"54321")
+    with pytest.raises(OutputPathError, match="is not the file of its provenance"):
+        existing(target, overwrite="skip")
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_another_one(
+    target: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(target, b"12345")
+    write_sidecar(target, DOCUMENT)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Forbidden")
+
+    monkeypatch.setattr(target.fs, "open", refuse)
+    with pytest.raises(OutputPathError, match="cannot be read: Forbidden"):
         existing(target, overwrite="skip")
 
 
@@ -138,7 +154,7 @@ def test_a_store_that_cannot_be_asked_is_not_taken_for_an_empty_one(
     monkeypatch.setattr(target.fs, "info", refuse)
     monkeypatch.setattr(target.fs, "cat_file", refuse)
     with pytest.raises(OutputPathError, match="could not be found out: Forbidden"):
-        exists(target)
+        size_of(target)
     with pytest.raises(OutputPathError, match="cannot be read: Forbidden"):
         read_sidecar(target)
 

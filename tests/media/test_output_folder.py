@@ -14,7 +14,7 @@ from airflow.sdk.io import store
 from moto_server import MotoS3
 
 from airflow_provider_sora.exceptions import ConfigurationError, OutputPathError
-from airflow_provider_sora.media.archive import check_writable
+from airflow_provider_sora.media.storage import check_writable
 
 
 def refusal(folder: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from emulator_process import EmulatorProcess
-from task_double import StateStoreDouble, TaskInstanceDouble, context_of, files_in, run_task
+from task_double import DagDouble, StateStoreDouble, TaskInstanceDouble, context_of, files_in, run_task
 
 from airflow_provider_sora.client.polling import Outcome, Verdict
 from airflow_provider_sora.exceptions import (
@@ -28,6 +30,7 @@ from airflow_provider_sora.hooks.sora import SoraHook
 from airflow_provider_sora.operators import submission
 from airflow_provider_sora.operators.record_store import RECORD_KEY
 from airflow_provider_sora.operators.video import SoraGenerateVideoOperator
+from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
 
 
@@ -190,6 +193,69 @@ class TestAnAnswerThatIsLost:
         with pytest.raises(SoraFailException, match="was not answered"):
             run_task(generate(prompt="nobody's"))
 
+    def test_without_an_output_folder_is_made_good_by_the_list_where_the_connection_has_a_place_for_claims(
+        self, like_openai: EmulatorProcess, tmp_path: Path, connect: Any
+    ) -> None:
+        connect(like_openai.base_url, backend="openai", claims_path=str(tmp_path))
+        before = jobs(like_openai)
+        like_openai.arm({"kind": "drop_answer"})
+        assert run_task(generate(prompt="claimed elsewhere"))["status"] == "completed"
+        assert jobs(like_openai) - before == 1
+
+    def test_never_gives_one_job_to_the_tasks_of_two_runs_that_write_to_folders_of_their_own(
+        self, like_openai: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        before = jobs(like_openai)
+        task = generate(output_path=f"{tmp_path}/{{{{ params.day }}}}", prompt="a backfill")
+        first = run_task(task, TaskInstanceDouble(run_id="monday"), day="monday")
+        like_openai.arm({"kind": "drop_answer"})
+        task = generate(output_path=f"{tmp_path}/{{{{ params.day }}}}", prompt="a backfill")
+        second = run_task(task, TaskInstanceDouble(run_id="tuesday"), day="tuesday")
+        assert first["video_id"] != second["video_id"]
+        assert jobs(like_openai) - before == 2
+
+    def test_is_uncertain_for_mapped_tasks_that_each_have_a_folder_of_their_own(
+        self, like_openai: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mapped = SimpleNamespace(partial_kwargs={"prompt": "mapped over folders"})
+        monkeypatch.setattr(DagDouble, "get_task", lambda self, task_id: mapped)
+        like_openai.arm({"kind": "drop_answer"})
+        with pytest.raises(SoraFailException, match="nothing tells whose a job of its list is: see `claims_path`"):
+            run_task(
+                generate(output_path=f"{tmp_path}/0", prompt="mapped over folders"), TaskInstanceDouble(map_index=0)
+            )
+
+    def test_of_a_request_that_the_list_does_not_tell_apart_is_uncertain(
+        self, like_openai: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        like_openai.arm({"kind": "drop_answer"})
+        with pytest.raises(SoraFailException, match="does not tell a picture, a style"):
+            run_task(generate(output_path=str(tmp_path), prompt="which one", extra_body={"guidance_scale": 3}))
+
+    def test_is_uncertain_after_a_503_of_a_mesh_which_may_have_passed_the_request_on(
+        self, like_openai: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lose(*_: Any, **__: Any) -> None:
+            raise ServerError("POST /videos: the server answered 503", status_code=503, body="upstream reset")
+
+        monkeypatch.setattr(SoraHook, "create_video", lose)
+        with pytest.raises(SoraFailException, match="its list shows no such job"):
+            run_task(generate(output_path=str(tmp_path), prompt="through a mesh"))
+
+    def test_counts_job_timeout_from_the_submission_and_not_from_its_recovery(
+        self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sora.arm({"kind": "stall_job"})
+        ti = TaskInstanceDouble()
+        killed_at(monkeypatch, SoraHook, "create_video", after=True)
+        with pytest.raises(Killed):
+            run_task(generate(output_path=str(tmp_path)), ti)
+        time.sleep(1.1)
+        with pytest.raises(SoraFailException, match="job_timeout"):
+            run_task(generate(output_path=str(tmp_path), job_timeout=1.5), ti)
+        submitted_at = parse_isoformat(ti.xcoms["return_value"]["timing"]["submitted_at"])
+        assert (datetime.now(UTC) - submitted_at).total_seconds() >= 1
+
     def test_a_server_that_says_it_is_in_trouble_and_lists_nothing_took_nothing(
         self, like_openai: EmulatorProcess, tmp_path: Path
     ) -> None:
@@ -277,6 +343,18 @@ class TestARetryOrAClear:
         old = run_task(generate(wait_for_completion=False), ti)
         new = run_task(generate(prompt="A red kite", wait_for_completion=False), ti)
         assert new["video_id"] != old["video_id"]
+        assert sora.stats()["jobs"]["cancelled"] == cancelled + 1
+
+    def test_of_a_changed_task_whose_file_is_there_already_cancels_the_old_job_too(
+        self, sora: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        ti = TaskInstanceDouble()
+        kept = run_task(generate(output_path=str(tmp_path)), ti)
+        cancelled = sora.stats()["jobs"]["cancelled"]
+        sora.arm({"kind": "stall_job"})
+        run_task(generate(prompt="A red kite", wait_for_completion=False), ti)
+        again = run_task(generate(output_path=str(tmp_path), overwrite="skip"), ti)
+        assert again["video_id"] == kept["video_id"]
         assert sora.stats()["jobs"]["cancelled"] == cancelled + 1
 
     def test_of_a_changed_task_leaves_the_old_job_where_the_server_cannot_cancel_and_says_so(

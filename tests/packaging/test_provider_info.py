@@ -78,6 +78,7 @@ def test_the_form_has_a_field_for_each_extra(form: Any) -> None:
         "verify",
         "headers",
         "proxy",
+        "claims_path",
     }
 
 

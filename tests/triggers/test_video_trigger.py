@@ -12,7 +12,9 @@ from emulator_process import EmulatorProcess
 from task_double import over_the_wire
 
 from airflow_provider_sora.client.polling import Outcome, Verdict
+from airflow_provider_sora.hooks import sora as hooks
 from airflow_provider_sora.hooks.sora import SoraHook
+from airflow_provider_sora.triggers import video
 from airflow_provider_sora.triggers.video import SoraVideoTrigger
 from airflow_provider_sora.videos.request import VideoRequest
 
@@ -83,6 +85,29 @@ def test_a_failure_is_held_back_too(sora: EmulatorProcess) -> None:
     not_before = time.time() + HELD
     assert "error" in events_of(trigger("video_1", sora_conn_id="sora_missing", not_before=not_before))[0]
     assert time.time() >= not_before
+
+
+def test_an_event_is_not_held_back_for_hours_by_a_clock_that_was_far_ahead(
+    sora: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "SHORTEST_DEFERRAL", HELD)
+    held = trigger(submit(), not_before=time.time() + 7200, first_look=time.time() + 7200)
+    assert outcome_of(held).verdict is Verdict.COMPLETED
+
+
+def test_an_api_server_that_is_away_for_a_while_does_not_end_the_wait(
+    sora: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = iter([OSError("API server away"), OSError("still away")])
+    really_read = hooks.aread_connection
+
+    async def read(conn_id: str) -> Any:
+        if (trouble := next(reads, None)) is not None:
+            raise trouble
+        return await really_read(conn_id)
+
+    monkeypatch.setattr(hooks, "aread_connection", read)
+    assert outcome_of(trigger(submit())).verdict is Verdict.COMPLETED
 
 
 @pytest.mark.parametrize(

@@ -412,3 +412,23 @@ class TestProperties:
     def test_a_job_survives_the_journey_through_an_event(self, body: dict[str, Any], word: str) -> None:
         job = VideoJob.from_response({**body, "id": "video_1", "status": word}, poll_after=1.5)
         assert VideoJob.from_dict(json.loads(json.dumps(job.to_dict(), allow_nan=False))) == job
+
+
+def test_what_cannot_be_stored_of_a_servers_words_is_replaced() -> None:
+    job = VideoJob.from_response(
+        {
+            "id": "video_1",
+            "status": "failed",
+            "model": "wan\ud800",
+            "error": {"code": "x\udfff", "message": "no \ud83d"},
+        }
+    )
+    assert job.error is not None
+    assert (job.model, job.error.code, job.error.message) == ("wan?", "x?", "no ?")
+
+
+@pytest.mark.parametrize(
+    ("seed", "kept"), [(2**64 - 1, 2**64 - 1), (2**64, None), (-(2**63) - 1, None), ("1e30", None)]
+)
+def test_a_seed_that_no_message_of_airflow_carries_is_not_taken(seed: object, kept: int | None) -> None:
+    assert VideoJob.from_response({"id": "video_1", "status": "queued", "seed": seed}).seed == kept

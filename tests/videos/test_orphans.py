@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
-from airflow_provider_sora.videos.orphans import CLOCK_TOLERANCE, orphans
-from airflow_provider_sora.videos.request import VideoRequest
+from airflow_provider_sora.videos.orphans import CLOCK_TOLERANCE, is_told_by_lists, orphans
+from airflow_provider_sora.videos.request import InputReference, VideoRequest
 
 INTENDED = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 REQUEST = VideoRequest(prompt="a paper boat", seconds=10, size="1280x720", seed=7)
@@ -44,6 +44,9 @@ def test_a_job_of_the_same_request_after_the_intent_is_found() -> None:
         {"seconds": 4.0},
         {"size": "720x1280"},
         {"seed": 8},
+        {"seconds": None},
+        {"size": None},
+        {"seed": None},
         {"created_at": None},
         {"created_at": INTENDED - CLOCK_TOLERANCE - timedelta(seconds=1)},
         {"status": JobStatus.STOPPED},
@@ -51,11 +54,6 @@ def test_a_job_of_the_same_request_after_the_intent_is_found() -> None:
 )
 def test_a_job_that_differs_or_does_not_tell_is_not(difference: dict[str, Any]) -> None:
     assert found(replace(OURS, **difference)) == []
-
-
-@pytest.mark.parametrize("untold", [{"seconds": None}, {"size": None}, {"seed": None}])
-def test_what_a_server_leaves_out_of_its_list_is_not_held_against_a_job(untold: dict[str, Any]) -> None:
-    assert found(replace(OURS, **untold)) == ["video_1"]
 
 
 def test_a_finished_job_is_found_too() -> None:
@@ -69,3 +67,20 @@ def test_what_was_not_asked_for_may_be_anything() -> None:
 def test_the_oldest_comes_first() -> None:
     later = replace(OURS, id="video_0", created_at=INTENDED + timedelta(seconds=9))
     assert found(later, OURS) == ["video_1", "video_0"]
+
+
+def test_a_list_tells_everything_of_a_plain_request() -> None:
+    assert is_told_by_lists(REQUEST)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"input_reference": InputReference(name="a.png", media_type="image/png", data=b"png")},
+        {"style": "noir"},
+        {"cameos": ("cameo_1",)},
+        {"extra_body": {"fps": 24}},
+    ],
+)
+def test_what_no_list_tells_makes_two_requests_look_the_same_in_it(more: dict[str, Any]) -> None:
+    assert not is_told_by_lists(replace(REQUEST, **more))

@@ -127,6 +127,9 @@ class TestBadArguments:
     def test_a_whole_seed(self, seed: object) -> None:
         assert refusal_of(seed=seed) == f"Nothing was submitted: seed must be a whole number, not {seed!r}."
 
+    def test_a_seed_of_at_most_64_bits(self) -> None:
+        assert refusal_of(seed=2**64) == f"Nothing was submitted: seed {2**64} has more than 64 bits."
+
     @pytest.mark.parametrize(
         "size", ["720p", "1280*720", "1280x", "x720", "1280x720x3", "1280 x 720", "0x720", "1２80x720", "1x1", 5]
     )
