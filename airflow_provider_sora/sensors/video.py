@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from airflow_provider_sora.failures import SoraFailException, no_retry_in_vain
 
@@ -98,6 +103,7 @@ class SoraVideoSensor(BaseSensorOperator):
             video_id=video_id_of(self.video_id),
             submitted_at=now,
             deadline=now + self.timeout,
+            attempt_deadline=now + self.execution_timeout.total_seconds() if self.execution_timeout else None,
             poll_interval=self.poll_interval,
             max_poll_failures=self.max_poll_failures,
         )
@@ -112,6 +118,7 @@ class SoraVideoSensor(BaseSensorOperator):
         :param context: the task's context.
         :param event: what the trigger told.
         :raises AirflowSensorTimeout: the sensor's timeout passed.
+        :raises AirflowTaskTimeout: its ``execution_timeout`` passed.
         :raises SoraFailException: the job will never be completed.
         """
         from airflow_provider_sora.client.polling import Outcome, Verdict
@@ -124,6 +131,8 @@ class SoraVideoSensor(BaseSensorOperator):
                 f"Video {outcome.video_id} was not ready within the sensor's timeout of {self.timeout:g} s. The job "
                 "was left in place: it may still be running, and billed."
             )
+        if outcome.verdict is Verdict.INTERRUPTED:
+            raise AirflowTaskTimeout(outcome.message)
         with no_retry_in_vain():
             return _finished(outcome)
 

@@ -280,4 +280,9 @@ def video_id_of(reference: str | Mapping[str, Any]) -> str:
         raise ConfigurationError(
             f"video_id takes a server's id or the output of a task that submitted a video, not {reference!r}."
         )
+    if wanted.lstrip().startswith("{"):
+        raise ConfigurationError(
+            "video_id is the text of a whole result, which a template made of it. Pass the task's output itself, "
+            "video_id=submit.output, or {{ ti.xcom_pull('submit')['video_id'] }}."
+        )
     return wanted.strip()

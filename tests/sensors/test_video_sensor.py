@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException
+from airflow.sdk.exceptions import (
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from emulator_process import EmulatorProcess
 from task_double import defer_task, fire, resume_task, run_task
 
@@ -103,6 +109,13 @@ def test_deferrable_it_ends_at_its_timeout_with_the_same_exception(stalled: str,
     operator = sensor(stalled, deferrable=True, timeout=0.2)
     deferred = defer_task(operator)
     with pytest.raises(AirflowSensorTimeout, match=r"timeout of 0\.2 s. The job was left in place"):
+        resume_task(operator, deferred, fire(deferred))
+
+
+def test_deferrable_its_execution_timeout_holds_too(stalled: str, no_waiting: None) -> None:
+    operator = sensor(stalled, deferrable=True, execution_timeout=timedelta(seconds=0.2))
+    deferred = defer_task(operator)
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout is over"):
         resume_task(operator, deferred, fire(deferred))
 
 

@@ -384,3 +384,7 @@ class TestRecordsAreValues:
         first.submitted(job(JobStatus.QUEUED), at=START)
         first.failed(code=None, message="no", job="none")
         assert first == planned()
+
+    def test_the_text_that_a_template_makes_of_a_result_is_no_id(self) -> None:
+        with pytest.raises(ConfigurationError, match="which a template made of it"):
+            video_id_of(str(finished().to_dict()))
