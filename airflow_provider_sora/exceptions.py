@@ -20,6 +20,12 @@ class ConfigurationError(SoraError):
     """The connection, airflow.cfg or an argument of the operator is not usable as it stands."""
 
 
+class ConnectionUnavailableError(ConfigurationError):
+    """Airflow has no such connection, or could not ask for it: it does not tell the two apart."""
+
+    retryable = True
+
+
 class CatalogError(ConfigurationError):
     """A catalogue entry is malformed, or contradicts an entry that is already there."""
 

@@ -31,6 +31,9 @@ def has_ended(*, dag_id: str, run_id: str, task_id: str, map_index: int | None) 
 
     index = -1 if map_index is None else map_index
     states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, map_index=index, task_ids=[task_id], run_ids=[run_id])
-    name = task_id if index < 0 else f"{task_id}_{index}"
-    state = states.get(run_id, {}).get(name)
+    of_run = states.get(run_id)
+    if not of_run:
+        # A task instance that was cleared is there without a state; this one was deleted, with its run or its DAG.
+        return True
+    state = of_run.get(task_id if index < 0 else f"{task_id}_{index}")
     return state is not None and TaskInstanceState(state) in _ENDED

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from typing import Any
 
 from airflow_provider_sora.client import calls, errors
@@ -25,6 +26,33 @@ from airflow_provider_sora.exceptions import APIError, CatalogError, NotFoundErr
 from airflow_provider_sora.snapshots.entries import parse_date
 from airflow_provider_sora.videos.job import VideoJob
 from airflow_provider_sora.videos.request import VideoRequest
+
+
+class Cancellation(StrEnum):
+    """What became of a wish to stop a job."""
+
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+    """It had ended before: what it made is paid for, and was left."""
+    NOT_KNOWN = "not known"
+    """The server does not know it."""
+    NOT_POSSIBLE = "not possible"
+    """The server cannot stop a job."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the job surely does not run any more."""
+        return self in (Cancellation.CANCELLED, Cancellation.ENDED)
+
+    @property
+    def what_it_means(self) -> str:
+        """A clause for the log."""
+        return {
+            Cancellation.CANCELLED: "it was cancelled",
+            Cancellation.ENDED: "it had ended before, and was left as it is",
+            Cancellation.NOT_KNOWN: "the server does not know it",
+            Cancellation.NOT_POSSIBLE: "this server cannot cancel; it was left running, and may be billed",
+        }[self]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +125,20 @@ class SoraClient:
             return False
         return True
 
+    def cancel(self, video_id: str) -> Cancellation:
+        """Stop a job that runs. One that has ended is left: deleting it would throw away a paid video.
+
+        :param video_id: the id that create returned.
+        """
+        if not self._backend.cancels:
+            return Cancellation.NOT_POSSIBLE
+        try:
+            if self.retrieve(video_id).status.is_final:
+                return Cancellation.ENDED
+        except NotFoundError:
+            return Cancellation.NOT_KNOWN
+        return Cancellation.CANCELLED if self.delete(video_id) else Cancellation.NOT_KNOWN
+
     @contextmanager
     def content(self, video_id: str) -> Iterator[Content]:
         """The MP4, to be read piece by piece.
@@ -153,6 +195,20 @@ class AsyncSoraClient:
         except NotFoundError:
             return False
         return True
+
+    async def cancel(self, video_id: str) -> Cancellation:
+        """Stop a job that runs. One that has ended is left: deleting it would throw away a paid video.
+
+        :param video_id: the id that create returned.
+        """
+        if not backend_named(self.settings.backend).cancels:
+            return Cancellation.NOT_POSSIBLE
+        try:
+            if (await self.retrieve(video_id)).status.is_final:
+                return Cancellation.ENDED
+        except NotFoundError:
+            return Cancellation.NOT_KNOWN
+        return Cancellation.CANCELLED if await self.delete(video_id) else Cancellation.NOT_KNOWN
 
 
 def _job(answer: Answer, call: Call, settings: ServerSettings, *, video_id: str = "") -> VideoJob:

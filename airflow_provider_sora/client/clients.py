@@ -29,7 +29,8 @@ MOST_CLIENTS = 32
 _NO_KEY = "no-key"
 
 _sync_clients: dict[tuple[int, ServerSettings], OpenAI] = {}
-_lock = threading.Lock()
+# Reentrant: a task that is ended cancels its job from a signal's handler, which may interrupt this very thread here.
+_lock = threading.RLock()
 _async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ServerSettings, AsyncOpenAI]] = WeakKeyDictionary()
 
 

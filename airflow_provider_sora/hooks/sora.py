@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_sora.exceptions import APIError, CatalogError, ConfigurationError, NotFoundError, SoraError
+from airflow_provider_sora.exceptions import (
+    APIError,
+    CatalogError,
+    ConnectionUnavailableError,
+    NotFoundError,
+    SoraError,
+)
 from airflow_provider_sora.snapshots.catalog import Catalog
 from airflow_provider_sora.snapshots.resolution import Environment, Resolution, resolve
 from airflow_provider_sora.snapshots.snapshot import Snapshot
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from openai import OpenAI
 
-    from airflow_provider_sora.client.client import Page, SoraClient
+    from airflow_provider_sora.client.client import Cancellation, Page, SoraClient
     from airflow_provider_sora.client.settings import ServerSettings
     from airflow_provider_sora.client.transport import Content
     from airflow_provider_sora.hooks.settings import ConnectionSettings
@@ -148,6 +154,13 @@ class SoraHook(BaseHook):
         """
         return self.client.delete(video_id)
 
+    def cancel_video(self, video_id: str) -> Cancellation:
+        """Stop a job that runs, where the server can; one that has ended is left.
+
+        :param video_id: the id that create returned.
+        """
+        return self.client.cancel(video_id)
+
     def test_connection(self) -> tuple[bool, str]:
         """Ask the server for its models, or where it has no such route for its videos.
 
@@ -192,7 +205,8 @@ def read_connection(conn_id: str) -> ConnectionSettings:
     """What a connection says.
 
     :param conn_id: its id.
-    :raises ConfigurationError: it does not exist, or is not usable.
+    :raises ConnectionUnavailableError: Airflow does not have it, or did not answer.
+    :raises ConfigurationError: it is not usable.
     """
     from airflow.sdk.log import mask_secret
 
@@ -208,7 +222,8 @@ async def aread_connection(conn_id: str) -> ConnectionSettings:
     """What a connection says, from a trigger's event loop.
 
     :param conn_id: its id.
-    :raises ConfigurationError: it does not exist, or is not usable.
+    :raises ConnectionUnavailableError: Airflow does not have it, or did not answer.
+    :raises ConfigurationError: it is not usable.
     """
     from airflow.sdk.log import amask_secret
 
@@ -226,9 +241,10 @@ def _known(conn_id: str) -> Iterator[None]:
     try:
         yield
     except AirflowNotFoundException as error:
-        raise ConfigurationError(
-            f"There is no connection {conn_id!r}. Nothing was submitted. Add it (Admin, Connections, type Sora), or "
-            "name another one by sora_conn_id. `sora-emulator` prints one for the embedded emulator."
+        raise ConnectionUnavailableError(
+            f"Airflow has no connection {conn_id!r}, or could not ask for it. If there is none, add it (Admin, "
+            "Connections, type Sora), or name another one by sora_conn_id; `sora-emulator` prints one for the embedded "
+            "emulator. If there is one, the API server or the secrets backend did not answer."
         ) from error
 
 

@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from airflow.sdk import BaseOperator, conf
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_sora.failures import no_retry_in_vain
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_sora.exceptions import ConfigurationError, SoraError
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.media.archive import Overwrite
     from airflow_provider_sora.operators.rendering import Rendering
@@ -123,7 +123,7 @@ class SoraVideoOperator(BaseOperator):
                 timeout = self.execution_timeout
                 deadline = time.time() + timeout.total_seconds() if timeout is not None else None
                 return self._rendering(context, attempt_deadline=deadline).run()
-            except SoraError as error:
+            except (SoraError, AirflowTaskTimeout) as error:
                 self._put_on_record(context, error)
                 raise
 
@@ -142,12 +142,21 @@ class SoraVideoOperator(BaseOperator):
         :param attempt_deadline: when this attempt's ``execution_timeout`` ends, in seconds since 1970.
         """
         from airflow_provider_sora.client.polling import Outcome
+        from airflow_provider_sora.exceptions import ConfigurationError, ConnectionUnavailableError, SoraError
 
         with no_retry_in_vain():
-            if "error" in event:
-                raise self._unwatched(context, event["error"])
-            rendering = self._rendering(context, resubmissions=resubmissions, attempt_deadline=attempt_deadline)
-            return rendering.resume(Outcome.from_dict(event["outcome"]))
+            try:
+                if "error" in event:
+                    kind = ConnectionUnavailableError if event.get("retryable") else ConfigurationError
+                    raise kind(
+                        f"The job could not be watched: {event['error']} The job was left in place; the next attempt "
+                        "goes on with it."
+                    )
+                rendering = self._rendering(context, resubmissions=resubmissions, attempt_deadline=attempt_deadline)
+                return rendering.resume(Outcome.from_dict(event["outcome"]))
+            except (SoraError, AirflowTaskTimeout) as error:
+                self._put_on_record(context, error)
+                raise
 
     def on_kill(self) -> None:
         """Cancel the job of a task that a person ended; leave it where only the worker ends."""
@@ -159,34 +168,26 @@ class SoraVideoOperator(BaseOperator):
         """``job_timeout`` in seconds."""
         return self.job_timeout.total_seconds() if isinstance(self.job_timeout, timedelta) else self.job_timeout
 
-    def _put_on_record(self, context: Context, error: SoraError) -> None:
-        """Push the failure of a task that did not come to submit; later failures are pushed where they happen."""
+    def _put_on_record(self, context: Context, error: BaseException) -> None:
+        """Push a failure that was not pushed where it happened, with what is known of the job."""
+        from airflow_provider_sora.exceptions import RecordError
+        from airflow_provider_sora.operators.record_store import RecordStore
         from airflow_provider_sora.videos.result import failure_before_planning
 
         running = self._running
-        if running is not None and (running.is_on_record or running.submission.record is not None):
+        if running is not None and running.is_on_record:
+            return
+        try:
+            record = running.submission.record if running is not None else RecordStore(context).load()
+        except RecordError as unreadable:
+            self.log.warning("What became of an earlier submission is not known: %s", unreadable)
             return
         result = failure_before_planning(error, requested=self.model, prompt=getattr(self, "prompt", None))
+        if record is not None and record.is_open:
+            left = record.restored(lambda: "")
+            result = left.failed(code=type(error).__name__, message=str(error), job=record.fate).to_dict()
         context["ti"].xcom_push(key="version", value=result["version"])
         context["ti"].xcom_push(key="return_value", value=result)
-
-    def _unwatched(self, context: Context, reason: str) -> ConfigurationError:
-        """The failure of a task whose trigger could not use the connection, put on record without it."""
-        from airflow_provider_sora.exceptions import ConfigurationError
-        from airflow_provider_sora.operators.record_store import RecordStore
-
-        record = RecordStore(context).load()
-        video_id = record.result["video_id"] if record else None
-        message = (
-            f"Video {video_id} could not be watched: {reason} The job was left in place; clearing the task goes on "
-            "with it."
-        )
-        if record is not None:
-            failed = record.restored(lambda: "").failed(
-                code="ConfigurationError", message=message, job="left in place; it may still be running, and billed"
-            )
-            context["ti"].xcom_push(key="return_value", value=failed.to_dict())
-        return ConfigurationError(message)
 
     def _rendering(
         self, context: Context, *, resubmissions: int = 0, attempt_deadline: float | None = None
@@ -223,9 +224,8 @@ class SoraVideoOperator(BaseOperator):
         if hook.settings.claims_path:
             return hook.settings.claims_path
         mapped = context["dag"].get_task(self.task_id)
-        if self.output_path is None or "output_path" not in getattr(mapped, "partial_kwargs", ("output_path",)):
-            return None
-        return shared_folder(self._output_template, self.output_path)
+        differs = "output_path" not in getattr(mapped, "partial_kwargs", ("output_path",))
+        return None if differs else shared_folder(self._output_template)
 
     def _check_arguments(self) -> None:
         from airflow_provider_sora.exceptions import ConfigurationError

@@ -26,11 +26,14 @@ class Interruption:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._is_ended: bool | None = False
+        self.is_signalled = False
+        """Whether Airflow ends the task, and the wait has not noticed it yet."""
 
-    def signalled(self) -> bool:
-        """Airflow ends the task: whether that is because a person ended it; False where that is not known yet."""
+    def signalled(self) -> bool | None:
+        """Airflow ends the task: whether that is because a person ended it; None where that is not known yet."""
+        self.is_signalled = True
         self._is_ended = self._ask()
-        return bool(self._is_ended)
+        return self._is_ended
 
     def was_ended(self) -> bool:
         """Whether a person ended the task while this ran."""

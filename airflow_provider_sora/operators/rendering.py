@@ -49,6 +49,9 @@ _WAIT_IN_WORKER = 15.0
 #: How long after the job's own deadline Airflow ends a deferral that the trigger did not end.
 _DEFERRAL_SAFETY_NET = timedelta(minutes=10)
 
+#: How soon a pause notices a signal, in seconds.
+_SLICE = 0.5
+
 _NOT_SUBMITTED = "not submitted; nothing is billed"
 
 
@@ -80,7 +83,7 @@ class Rendering:
 
     def run(self) -> dict[str, Any]:
         """Begin, or go on where an earlier attempt stopped."""
-        step = self.submission.next_step
+        step = self._next_step()
         if step in (NextStep.SUBMIT, NextStep.REPLACE):
             return self._begin(replaces=step is NextStep.REPLACE)
         if step is NextStep.RECOVER:
@@ -98,9 +101,9 @@ class Rendering:
             log.info("An earlier attempt submitted video %s; going on with it. Nothing was submitted.", result.video_id)
         if self._keeps_file and (kept := self._kept_before(result)):
             return kept
-        if not self.operator.wait_for_completion:
-            ended = ended_without_video(self.hook, result.video_id or "")
-            if ended and (ended.verdict is not Verdict.LOST or self.operator.max_resubmissions):
+        if result.status != JobStatus.COMPLETED or not self.operator.wait_for_completion:
+            ended = ended_without_video(self.hook, result.video_id or "", submitted_at=_submitted_at(result))
+            if ended and self._is_free_to_submit_anew(ended):
                 log.warning("Video %s brought nothing; submitting anew.", result.video_id)
                 failed = result.failed(code=ended.code, message=ended.message, job=ended.what_became_of_the_job)
                 self.submission.advance(Phase.FINISHED, failed)
@@ -108,6 +111,23 @@ class Rendering:
         if step is NextStep.COLLECT:
             return self._keep(replace(result, artifact=None)) if self._keeps_file else result.to_dict()
         return self._go_on(self.submission.claimed(result))
+
+    def _is_free_to_submit_anew(self, ended: Outcome) -> bool:
+        if ended.verdict is Verdict.LOST:
+            return self.operator.max_resubmissions > 0
+        # A failure is this attempt's own where it waits: it is told, and a retry decides.
+        return ended.verdict is Verdict.STOPPED or not self.operator.wait_for_completion
+
+    def _next_step(self) -> NextStep:
+        try:
+            return self.submission.next_step
+        except SoraError as error:
+            if (video_id := self.submission.live_video_id) is None:
+                raise
+            raise type(error)(
+                f"{error} Video {video_id}, which an earlier attempt submitted, was left in place and may be running, "
+                "and billed: clear the task with its request as it was to go on with it."
+            ) from error
 
     def resume(self, outcome: Outcome) -> dict[str, Any]:
         """Go on with what the trigger told.
@@ -123,8 +143,22 @@ class Rendering:
             return
         if is_ended:
             cancel(self.hook, self.video_id, why="its task was ended")
+            self.video_id = None
+        elif is_ended is None:
+            log.warning("Airflow did not tell whether the task was ended; video %s was left in place.", self.video_id)
         else:
             log.info("Video %s was left in place: the task was interrupted, not ended.", self.video_id)
+
+    def _sleep(self, seconds: float) -> None:
+        """A pause between two questions, which a signal ends: there may not be the time for another one."""
+        end = time.monotonic() + seconds
+        while not self.interruption.is_signalled and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE))
+        if self.interruption.was_ended():
+            if self.video_id is not None:
+                cancel(self.hook, self.video_id, why="its task was ended")
+            raise AirflowTaskTerminated("The task was ended; it does not wait any more.")
+        self.interruption.is_signalled = False
 
     def _begin(self, *, replaces: bool) -> dict[str, Any]:
         resolution, snapshot = self.hook.resolve_snapshot(self.operator.model)
@@ -182,6 +216,8 @@ class Rendering:
         return result
 
     def _go_on(self, result: VideoResult) -> dict[str, Any]:
+        # A signal's handler may need it at any moment from here on, and had better not make it.
+        self.hook.get_conn()
         self.video_id = result.video_id
         if self.interruption.was_ended():
             cancel(self.hook, self.video_id or "", why="its task was ended while it was submitted")
@@ -198,14 +234,16 @@ class Rendering:
             soon_ready = watch.expectation(now - watch.submitted_at) <= SHORTEST_DEFERRAL
             until = now + (_WAIT_IN_WORKER if soon_ready else 0)
         # One attempt a question: the pauses between the questions are the back-off.
-        waited = wait_for_video(SoraClient(self.hook.settings.server, attempts=1), watch, until=until)
+        waited = wait_for_video(
+            SoraClient(self.hook.settings.server, attempts=1), watch, until=until, sleep=self._sleep
+        )
         if not isinstance(waited, Outcome):
             self._defer(waited)
         return self._finish(waited, result)
 
     def _watch(self, result: VideoResult) -> Watch:
         timeout = self.operator.job_timeout_seconds
-        submitted_at = parse_isoformat(result.submitted_at or "").timestamp()
+        submitted_at = _submitted_at(result).timestamp()
         snapshot = self.hook.catalog.find(result.version.snapshot) or Snapshot(id=result.version.snapshot)
         return Watch(
             video_id=result.video_id or "",
@@ -241,12 +279,20 @@ class Rendering:
         if outcome.verdict is Verdict.LOST:
             if result.status == JobStatus.COMPLETED:
                 return self._expired(result)
-            outcome = confirmed_lost(self.hook, outcome)
+            outcome = confirmed_lost(self.hook, outcome, submitted_at=_submitted_at(result))
         if outcome.verdict is Verdict.LOST and self.resubmissions < self.operator.max_resubmissions:
-            log.warning("%s Submitting it again (%d of %d).", outcome.message, *self._next_resubmission())
+            self.resubmissions += 1
+            log.warning(
+                "%s Submitting it again (%d of %d).",
+                outcome.message,
+                self.resubmissions,
+                self.operator.max_resubmissions,
+            )
             return self._go_on(self._submitted(result.to_be_submitted_again()))
-        if outcome.verdict is Verdict.TIMED_OUT and (late := late_answer(self.hook, outcome)):
-            return self._finish(late, result)
+        if outcome.verdict is Verdict.TIMED_OUT:
+            late = late_answer(self.hook, outcome, submitted_at=_submitted_at(result))
+            if late is not None:
+                return self._finish(late, result)
         if outcome.verdict is not Verdict.COMPLETED:
             self._end_without_video(outcome, result)
         if not self._keeps_file:
@@ -260,10 +306,6 @@ class Rendering:
         # A server that forgets the job after this did not lose a render, only a file.
         self.submission.advance(Phase.SUBMITTED, result)
         return self._keep(result)
-
-    def _next_resubmission(self) -> tuple[int, int]:
-        self.resubmissions += 1
-        return self.resubmissions, self.operator.max_resubmissions
 
     def _end_without_video(self, outcome: Outcome, result: VideoResult) -> NoReturn:
         ended = outcome.verdict in (Verdict.FAILED, Verdict.STOPPED, Verdict.LOST)
@@ -317,20 +359,25 @@ class Rendering:
 
     def _expired(self, result: VideoResult) -> dict[str, Any]:
         if self.operator.on_expired != "rerender" or self.resubmissions >= self.operator.max_resubmissions:
+            advice = 'To pay for a new one, clear the task with on_expired="rerender".'
+            if self.operator.on_expired == "rerender":
+                advice = f"This attempt's max_resubmissions, {self.operator.max_resubmissions}, are used up."
             self._fail(
                 result,
                 VideoExpiredError(
                     f"Video {result.video_id} was rendered, and billed, and the server has its file no more. Nothing "
-                    'else was submitted. To pay for a new one, clear the task with on_expired="rerender".',
+                    f"else was submitted. {advice}",
                     video_id=result.video_id or "",
                     code="expired",
                 ),
                 fate="completed and billed; its file is gone",
             )
+        self.resubmissions += 1
         log.warning(
             "The file of video %s is gone from the server; rendering it anew (%d of %d).",
             result.video_id,
-            *self._next_resubmission(),
+            self.resubmissions,
+            self.operator.max_resubmissions,
         )
         return self._go_on(self._submitted(result.to_be_submitted_again()))
 
@@ -347,3 +394,7 @@ class Rendering:
         self._push_version(failed)
         self.context["ti"].xcom_push(key="return_value", value=failed.to_dict())
         raise error
+
+
+def _submitted_at(result: VideoResult) -> datetime:
+    return parse_isoformat(result.submitted_at or "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_sora.client.backends import backend_named
 from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
 from airflow_provider_sora.exceptions import APIError, NotFoundError, SoraError
+from airflow_provider_sora.operators.listing import ListTooLongError, listed_since
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
 
 if TYPE_CHECKING:
@@ -24,19 +25,22 @@ _STATE_NOT_KNOWN = "Its state is not known, so it was not cancelled: it may stil
 GONE = (404, 410)
 
 
-def confirmed_lost(hook: SoraHook, outcome: Outcome) -> Outcome:
+def confirmed_lost(hook: SoraHook, outcome: Outcome, *, submitted_at: datetime) -> Outcome:
     """The outcome, or "unreachable" where the server's list does not confirm that it lost the job.
 
     A proxy in front of a server that restarts answers 404 as well, and the job goes on behind it.
 
     :param hook: the server.
     :param outcome: how waiting ended.
+    :param submitted_at: when the job was submitted.
     """
     if not backend_named(hook.settings.server.backend).lists:
         return outcome
     try:
-        listed = outcome.video_id in (job.id for job in hook.list_videos(limit=100).jobs)
+        listed = any(job.id == outcome.video_id for job in listed_since(hook, submitted_at))
         doubt = "its list still shows it" if listed else None
+    except ListTooLongError:
+        doubt = "its list is too long to see whether it shows it"
     except APIError as error:
         doubt = f"its list cannot be read: {error}"
     if doubt is None:
@@ -45,30 +49,39 @@ def confirmed_lost(hook: SoraHook, outcome: Outcome) -> Outcome:
     return replace(outcome, verdict=Verdict.UNREACHABLE, message=message)
 
 
-def ended_without_video(hook: SoraHook, video_id: str) -> Outcome | None:
-    """How a job ended that nobody waits for, None where it may still bring a video.
+def ended_without_video(hook: SoraHook, video_id: str, *, submitted_at: datetime) -> Outcome | None:
+    """How a job ended that an earlier attempt submitted, None where it may still bring a video.
 
     :param hook: the server.
     :param video_id: the job.
+    :param submitted_at: when it was submitted.
     """
     try:
         job = hook.get_video(video_id)
     except NotFoundError as error:
         # One 404 may be a proxy's: a job that may run is not paid for again.
-        lost = confirmed_lost(hook, Outcome(verdict=Verdict.LOST, video_id=video_id, message=str(error), code="lost"))
+        lost = Outcome(verdict=Verdict.LOST, video_id=video_id, message=str(error), code="lost")
+        lost = confirmed_lost(hook, lost, submitted_at=submitted_at)
         return lost if lost.verdict is Verdict.LOST else None
+    except APIError as error:
+        log.warning("The state of video %s could not be asked for; going on with it: %s", video_id, error)
+        return None
     seen = _seen(job, video_id)
     return seen if seen is not None and seen.verdict is not Verdict.COMPLETED else None
 
 
-def late_answer(hook: SoraHook, outcome: Outcome) -> Outcome | None:
+def late_answer(hook: SoraHook, outcome: Outcome, *, submitted_at: datetime) -> Outcome | None:
     """What the server says at the end of job_timeout, if the job is final: a finished video is not thrown away.
 
     :param hook: the server.
     :param outcome: how waiting ended.
+    :param submitted_at: when the job was submitted.
     """
     try:
         job = hook.get_video(outcome.video_id)
+    except NotFoundError as error:
+        lost = replace(outcome, verdict=Verdict.LOST, code="lost", message=f"{outcome.message} {error}")
+        return confirmed_lost(hook, lost, submitted_at=submitted_at)
     except SoraError as error:
         log.warning("The state of video %s at the end of job_timeout is not known: %s", outcome.video_id, error)
         return replace(outcome, verdict=Verdict.UNREACHABLE, message=f"{outcome.message} {_STATE_NOT_KNOWN}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,10 +22,11 @@ from airflow_provider_sora.exceptions import (
     SoraError,
     UncertainSubmissionError,
 )
-from airflow_provider_sora.media.claims import claim
+from airflow_provider_sora.media.claims import claim, is_claimed
 from airflow_provider_sora.media.storage import folder_at
+from airflow_provider_sora.operators.listing import ListTooLongError, listed_since
 from airflow_provider_sora.timestamps import parse_isoformat
-from airflow_provider_sora.videos.orphans import is_told_by_lists, orphans
+from airflow_provider_sora.videos.orphans import is_told_by_lists, may_be_ours, orphans
 from airflow_provider_sora.videos.record import NextStep, Phase, SubmissionRecord, next_step
 from airflow_provider_sora.videos.result import VideoResult
 
@@ -44,9 +46,6 @@ _SURELY_ANSWERED = (500, 503)
 
 #: Pauses before the looks for a lost job, in seconds: a server may list a job a little after it has taken it.
 _LOOKS = (0.0, 2.0, 5.0)
-
-#: Pages of a hundred that are looked through for a lost job.
-_PAGES = 10
 
 
 @dataclass(kw_only=True)
@@ -105,6 +104,14 @@ class Submission:
         """Whether the server may have a job of this task that it never told the id of."""
         return self.record is not None and self.record.phase is Phase.INTENT
 
+    @property
+    def live_video_id(self) -> str | None:
+        """The job of an earlier attempt that may still run, None where there is none."""
+        if self.record is None or self.record.phase is not Phase.SUBMITTED:
+            return None
+        video_id: str | None = self.record.result["video_id"]
+        return video_id
+
     def restored(self) -> VideoResult:
         """The result on record, with the request that was sent, which may not be the one at hand any more."""
         record = self._existing_record()
@@ -141,7 +148,7 @@ class Submission:
         if job := self._found_in_list(planned):
             log.warning("Found the job whose answer was lost: video %s. It goes on.", job.id)
             return self._recorded(planned, job)
-        if self._can_tell_orphans and isinstance(cause, ServerError) and _is_own_answer(cause):
+        if isinstance(cause, ServerError) and _is_own_answer(cause) and self._surely_took_none():
             self._not_taken(planned, cause)
             raise cause
         if self.on_uncertain == "resubmit":
@@ -179,8 +186,9 @@ class Submission:
         :param phase: how far.
         :param result: what is known now.
         """
-        self.record = self._existing_record().advanced(phase, result)
-        self.store.save(self.record)
+        record = self._existing_record().advanced(phase, result)
+        self.store.save(record)
+        self.record = record
 
     def cancel_recorded(self) -> None:
         """Cancel the job on record, which is of another request, where the server can, and say so."""
@@ -237,9 +245,9 @@ class Submission:
     def _recorded(self, planned: VideoResult, job: VideoJob) -> VideoResult:
         self.first_answer = job
         # A job that an earlier attempt submitted has not begun just now; the server's clock counts only in between.
-        at, intended_at = datetime.now(UTC), parse_isoformat(self._existing_record().intended_at)
+        at = datetime.now(UTC)
         if job.created_at is not None:
-            at = min(at, max(intended_at, job.created_at))
+            at = min(at, max(self._intended_at, job.created_at))
         result = planned.submitted(job, at=at)
         self.advance(Phase.SUBMITTED, result)
         return result
@@ -250,25 +258,31 @@ class Submission:
             return None
         for pause in _LOOKS:
             time.sleep(pause)
-            ours = orphans(
-                self._listed(),
-                request=self.request,
-                snapshot=planned.version.snapshot,
-                intended_at=parse_isoformat(self._existing_record().intended_at),
-            )
+            jobs: list[VideoJob] = []
+            with suppress(ListTooLongError):
+                jobs.extend(listed_since(self.hook, self._intended_at))
+            ours = orphans(jobs, request=self.request, snapshot=planned.version.snapshot, intended_at=self._intended_at)
             if found := next((job for job in ours if self._claim(job.id)), None):
                 return found
         return None
 
-    def _listed(self) -> Iterator[VideoJob]:
-        """The newest jobs of the server."""
-        after: str | None = None
-        for _ in range(_PAGES):
-            page = self.hook.list_videos(limit=100, after=after)
-            yield from page.jobs
-            if not page.has_more or not page.jobs:
-                return
-            after = page.jobs[-1].id
+    def _surely_took_none(self) -> bool:
+        """Whether the server's list proves that it has no job of this intent."""
+        if not self._backend.lists:
+            return False
+        intended_at = self._intended_at
+        try:
+            return not any(
+                may_be_ours(job, request=self.request, intended_at=intended_at) and not self._is_anothers(job.id)
+                for job in listed_since(self.hook, intended_at)
+            )
+        except ListTooLongError:
+            return False
+
+    def _is_anothers(self, video_id: str) -> bool:
+        return self._lays_claims and is_claimed(
+            folder_at(self.folder or ""), video_id, server=self._server, owner=self.owner
+        )
 
     def _claim_made(self, video_id: str) -> bool:
         """Claim a job that create gave this very task; a store that does not tell is no reason to lose it."""
@@ -279,7 +293,15 @@ class Submission:
             return True
 
     def _claim(self, video_id: str) -> bool:
-        return claim(folder_at(self.folder or ""), video_id, owner=self.owner)
+        return claim(folder_at(self.folder or ""), video_id, server=self._server, owner=self.owner)
+
+    @property
+    def _server(self) -> str:
+        return self.hook.settings.server.base_url.rstrip("/")
+
+    @property
+    def _intended_at(self) -> datetime:
+        return parse_isoformat(self._existing_record().intended_at)
 
     @property
     def _lays_claims(self) -> bool:
@@ -317,20 +339,13 @@ def cancel(hook: SoraHook, video_id: str, *, why: str, insist: bool = False) -> 
     :return: whether it surely does not run any more.
     :raises APIError: ``insist``, and the server is in passing trouble.
     """
-    if not backend_named(hook.settings.server.backend).cancels:
-        log.warning("Video %s was left running, %s: this server cannot cancel. It may be billed.", video_id, why)
-        return False
     try:
-        known = hook.delete_video(video_id)
+        became = hook.cancel_video(video_id)
     except APIError as error:
         if insist and error.retryable:
             raise
         log.warning("Video %s could not be cancelled, %s. It may be running, and billed: %s", video_id, why, error)
         return False
-    if not known:
-        log.warning(
-            "Video %s could not be cancelled, %s: %s does not know it.", video_id, why, hook.settings.server.host
-        )
-        return False
-    log.info("Cancelled video %s: %s.", video_id, why)
-    return True
+    level = logging.INFO if became.is_stopped else logging.WARNING
+    log.log(level, "Video %s was to be stopped, %s: %s.", video_id, why, became.what_it_means)
+    return became.is_stopped

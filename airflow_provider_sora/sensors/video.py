@@ -122,9 +122,11 @@ class SoraVideoSensor(BaseSensorOperator):
         :raises SoraFailException: the job will never be completed.
         """
         from airflow_provider_sora.client.polling import Outcome, Verdict
+        from airflow_provider_sora.exceptions import ConnectionUnavailableError
 
         if "error" in event:
-            raise SoraFailException(f"The job could not be watched: {event['error']}")
+            message = f"The job could not be watched: {event['error']}"
+            raise ConnectionUnavailableError(message) if event.get("retryable") else SoraFailException(message)
         outcome = Outcome.from_dict(event["outcome"])
         if outcome.verdict is Verdict.TIMED_OUT:
             raise AirflowSensorTimeout(

@@ -134,7 +134,7 @@ class SoraVideoTrigger(BaseTrigger):
             self._is_final = outcome.job is not None and outcome.job.status.is_final
             event: dict[str, Any] = {"outcome": outcome.without_prompt().to_dict()}
         except SoraError as error:
-            event = {"error": str(error)}
+            event = {"error": str(error), "retryable": error.retryable}
         # The worker's clock said so, and this machine's may be far behind it.
         await asyncio.sleep(min(max(self.not_before - time.time(), 0.0), SHORTEST_DEFERRAL))
         yield TriggerEvent(event)
@@ -144,13 +144,13 @@ class SoraVideoTrigger(BaseTrigger):
 
         :raises ConfigurationError: the connection does not exist, or is not usable.
         """
-        from tenacity import AsyncRetrying, retry_if_not_exception_type, stop_after_attempt, wait_random_exponential
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
         from airflow_provider_sora.exceptions import SoraError
         from airflow_provider_sora.hooks.sora import aread_connection
 
         reading = AsyncRetrying(
-            retry=retry_if_not_exception_type(SoraError),
+            retry=retry_if_exception(lambda error: not isinstance(error, SoraError) or error.retryable),
             wait=wait_random_exponential(max=30),
             stop=stop_after_attempt(self.max_poll_failures),
             reraise=True,
@@ -174,7 +174,6 @@ class SoraVideoTrigger(BaseTrigger):
     async def _cancel_if_ended(self) -> None:
         from asgiref.sync import sync_to_async
 
-        from airflow_provider_sora.client.backends import backend_named
         from airflow_provider_sora.client.client import AsyncSoraClient
         from airflow_provider_sora.exceptions import SoraError
         from airflow_provider_sora.task_states import has_ended
@@ -191,11 +190,8 @@ class SoraVideoTrigger(BaseTrigger):
             return
         try:
             settings = await self._settings()
-            if not backend_named(settings.server.backend).cancels:
-                self.log.warning("Video %s was left running: this server cannot cancel.", self.video_id)
-                return
-            await AsyncSoraClient(settings.server).delete(self.video_id)
+            became = await AsyncSoraClient(settings.server).cancel(self.video_id)
         except SoraError as error:
             self.log.warning("Video %s could not be cancelled; it may be running, and billed: %s", self.video_id, error)
         else:
-            self.log.info("Cancelled video %s: its task was ended.", self.video_id)
+            self.log.info("Its task was ended, so video %s was to be stopped: %s.", self.video_id, became.what_it_means)

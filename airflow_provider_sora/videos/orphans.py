@@ -44,3 +44,19 @@ def orphans(jobs: Iterable[VideoJob], *, request: VideoRequest, snapshot: str, i
         )
 
     return sorted(filter(is_ours, jobs), key=lambda job: (job.created_at, job.id))
+
+
+def may_be_ours(job: VideoJob, *, request: VideoRequest, intended_at: datetime) -> bool:
+    """Whether nothing that a job tells speaks against it: only a list without any such job proves that none was made.
+
+    :param job: an entry of the server's list.
+    :param request: what was asked for.
+    :param intended_at: when the intent was recorded.
+    """
+    return (
+        job.prompt in (None, request.prompt)
+        and (job.created_at is None or job.created_at >= intended_at - CLOCK_TOLERANCE)
+        and job.seconds in (None, request.seconds)
+        and (request.size is None or job.size in (None, request.size))
+        and (request.seed is None or job.seed in (None, request.seed))
+    )

@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow_provider_sora.exceptions import RecordError
 from airflow_provider_sora.timestamps import isoformat
+from airflow_provider_sora.videos.job import JobStatus
 from airflow_provider_sora.videos.result import VideoResult
 
 #: Bytes of a request that are kept in a record: a task's state store takes 64 KiB for a key.
@@ -81,6 +82,20 @@ class SubmissionRecord:
             result=_storable(planned),
         )
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a job of it may be running, or brought a video."""
+        return self.phase is not Phase.FINISHED or self.result["error"] is None
+
+    @property
+    def fate(self) -> str:
+        """A clause for the XCom's error: what became of the job, as far as the record tells."""
+        if self.phase is Phase.INTENT:
+            return "not known: the server may have taken it, and may bill it"
+        if self.phase is Phase.FINISHED or self.result["status"] == JobStatus.COMPLETED:
+            return "completed and billed"
+        return "left in place; it may still be running, and billed"
+
     def advanced(self, phase: Phase, result: VideoResult) -> SubmissionRecord:
         """This record, further on.
 
@@ -142,7 +157,7 @@ def next_step(record: SubmissionRecord | None, fingerprint: str) -> NextStep:
     :param record: the record of earlier attempts, None where there surely is none.
     :param fingerprint: of the request at hand.
     """
-    if record is None or (record.phase is Phase.FINISHED and record.result["error"] is not None):
+    if record is None or not record.is_open:
         return NextStep.SUBMIT
     if record.fingerprint != fingerprint:
         return NextStep.SUBMIT if record.phase is Phase.FINISHED else NextStep.REPLACE

@@ -248,7 +248,7 @@ def _end_of(job: VideoJob, *, submitted_at: str | None, at: datetime) -> datetim
     return parse_isoformat(submitted_at) + (job.completed_at - job.created_at)
 
 
-def failure_before_planning(error: Exception, *, requested: str | None, prompt: object) -> dict[str, Any]:
+def failure_before_planning(error: BaseException, *, requested: str | None, prompt: object) -> dict[str, Any]:
     """The XCom of a task that failed before it was known what it would send.
 
     :param error: why.

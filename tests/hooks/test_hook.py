@@ -55,7 +55,7 @@ def test_a_video_lives_from_its_creation_to_its_deletion(sora: EmulatorProcess) 
 
 
 def test_an_unknown_connection_is_named_with_what_to_do(pristine: None) -> None:
-    with pytest.raises(ConfigurationError, match=r"There is no connection 'sora_missing'.*sora-emulator"):
+    with pytest.raises(ConfigurationError, match=r"Airflow has no connection 'sora_missing'.*sora-emulator"):
         _ = SoraHook("sora_missing").settings
 
 

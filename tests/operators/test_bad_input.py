@@ -15,6 +15,7 @@ from airflow_provider_sora.exceptions import (
     AuthenticationError,
     CatalogError,
     ConfigurationError,
+    ConnectionUnavailableError,
     InvalidRequestError,
     MalformedResponseError,
     ModerationError,
@@ -212,8 +213,10 @@ def test_a_picture_that_cannot_be_used_is_refused_by_its_path(
 
 
 def test_an_unknown_connection_is_refused(untouched: EmulatorProcess) -> None:
-    message = refusal(generate(sora_conn_id="sora_missing"), ConfigurationError)
-    assert "There is no connection 'sora_missing'. Nothing was submitted." in message
+    ti = TaskInstanceDouble()
+    with pytest.raises(ConnectionUnavailableError, match="Airflow has no connection 'sora_missing'"):
+        run_task(generate(sora_conn_id="sora_missing"), ti)
+    assert ti.xcoms["return_value"]["error"]["job"] == "not submitted; nothing is billed"
 
 
 def test_an_empty_host_names_the_emulator(connect: Any) -> None:

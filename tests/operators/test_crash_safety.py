@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowTaskTerminated
 from emulator_process import EmulatorProcess
 from task_double import DagDouble, StateStoreDouble, TaskInstanceDouble, context_of, files_in, run_task
 
+from airflow_provider_sora.client.client import Page
 from airflow_provider_sora.client.polling import Outcome, Verdict
 from airflow_provider_sora.exceptions import (
+    ConnectionUnavailableError,
     DownloadError,
     RecordUnavailableError,
     ResponseLostError,
@@ -27,11 +32,12 @@ from airflow_provider_sora.exceptions import (
 )
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.hooks.sora import SoraHook
-from airflow_provider_sora.operators import submission
+from airflow_provider_sora.operators import interruption, submission
 from airflow_provider_sora.operators.record_store import RECORD_KEY
 from airflow_provider_sora.operators.video import SoraGenerateVideoOperator
 from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
+from airflow_provider_sora.videos.request import VideoRequest
 
 
 class Killed(BaseException):
@@ -266,6 +272,32 @@ class TestAnAnswerThatIsLost:
         assert run_task(generate(output_path=str(tmp_path), prompt="busy"), ti)["status"] == "completed"
         assert jobs(like_openai) - before == 1
 
+    def test_of_a_task_whose_folder_differs_in_every_part_is_uncertain(
+        self, like_openai: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        like_openai.arm({"kind": "drop_answer"})
+        task = generate(output_path="{{ params.root }}/{{ params.day }}", prompt="a folder of its own")
+        with pytest.raises(SoraFailException, match="nothing tells whose a job of its list is"):
+            run_task(task, root=str(tmp_path), day="monday")
+
+    def test_is_not_taken_for_a_refusal_where_the_list_does_not_tell_enough(
+        self, like_openai: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        really_create, really_list = SoraHook.create_video, SoraHook.list_videos
+
+        def take_and_fail(*arguments: Any, **named: Any) -> None:
+            really_create(*arguments, **named)
+            raise ServerError("POST /videos answered 500", status_code=500, body={"error": "late"})
+
+        def without_prompts(*arguments: Any, **named: Any) -> Page:
+            page = really_list(*arguments, **named)
+            return replace(page, jobs=tuple(replace(job, prompt=None) for job in page.jobs))
+
+        monkeypatch.setattr(SoraHook, "create_video", take_and_fail)
+        monkeypatch.setattr(SoraHook, "list_videos", without_prompts)
+        with pytest.raises(SoraFailException, match="its list shows no such job"):
+            run_task(generate(output_path=str(tmp_path), prompt="taken after all"))
+
 
 class TestARecoveryThatFails:
     @pytest.mark.parametrize("fault", [{"kind": "rate_limit"}, {"kind": "http_error", "status": 401}])
@@ -364,7 +396,8 @@ class TestARetryOrAClear:
         old = run_task(generate(wait_for_completion=False), ti)
         run_task(generate(prompt="A red kite", wait_for_completion=False), ti)
         assert like_openai.stats()["jobs"]["cancelled"] == cancelled
-        assert f"{old['video_id']} was left running" in caplog.text
+        assert f"{old['video_id']} was to be stopped" in caplog.text
+        assert "this server cannot cancel; it was left running" in caplog.text
 
     def test_takes_the_kept_file_where_the_servers_copy_was_deleted(
         self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -393,9 +426,56 @@ class TestARetryOrAClear:
         with pytest.raises(Killed):
             run_task(generate(**arguments), ti)
         stolen = ti.state[RECORD_KEY]["result"]["video_id"]
-        assert submission.claim(submission.folder_at(str(tmp_path)), stolen, owner="another task")
+        assert submission.claim(
+            submission.folder_at(str(tmp_path)), stolen, server=like_openai.base_url, owner="another task"
+        )
         assert run_task(generate(**arguments), ti)["video_id"] != stolen
         assert jobs(like_openai) - before == 2
+
+
+class TestAKill:
+    def test_stops_the_job_of_a_task_that_a_person_ended_and_the_wait(
+        self, sora: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: True)
+        cancelled = sora.stats()["jobs"]["cancelled"]
+        sora.arm({"kind": "stall_job"})
+        operator = generate(poll_interval=30)
+        threading.Timer(0.7, operator.on_kill).start()
+        began = time.monotonic()
+        with pytest.raises(AirflowTaskTerminated):
+            run_task(operator)
+        assert time.monotonic() - began < 20
+        assert sora.stats()["jobs"]["cancelled"] == cancelled + 1
+
+    def test_leaves_the_job_of_a_task_that_goes_on(
+        self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: False)
+        operator = generate(poll_interval=1, output_path=str(tmp_path))
+        threading.Timer(0.2, operator.on_kill).start()
+        assert run_task(operator)["status"] == "completed"
+
+    def test_asks_again_where_airflow_did_not_tell_in_time(
+        self, sora: EmulatorProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answers: list[Any] = [None, True]
+        monkeypatch.setattr(interruption.Interruption, "_ask", lambda self: answers.pop(0))
+        cancelled = sora.stats()["jobs"]["cancelled"]
+        sora.arm({"kind": "stall_job"})
+        operator = generate(poll_interval=30)
+        threading.Timer(0.7, operator.on_kill).start()
+        with pytest.raises(AirflowTaskTerminated):
+            run_task(operator)
+        assert "did not tell whether the task was ended" in caplog.text
+        assert sora.stats()["jobs"]["cancelled"] == cancelled + 1
+
+    def test_does_not_throw_away_a_video_that_is_ready(self, sora: EmulatorProcess) -> None:
+        hook = SoraHook()
+        video_id = hook.create_video(VideoRequest(prompt="ready", seconds=4), snapshot="sora-2-2025-12-08").id
+        wait_until_none_runs(sora)
+        assert submission.cancel(hook, video_id, why="its task was ended")
+        assert hook.get_video(video_id).status is JobStatus.COMPLETED
 
 
 class TestTheRecord:
@@ -424,6 +504,46 @@ class TestTheRecord:
         with pytest.raises(RecordUnavailableError, match=r"could not be written.*Nothing was submitted"):
             run_task(generate())
         assert jobs(sora) == before
+
+    def test_that_cannot_be_written_after_the_answer_says_that_the_job_may_run(
+        self, sora: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ti, really_set = TaskInstanceDouble(), StateStoreDouble.set
+
+        def lose_the_id(self: StateStoreDouble, key: str, value: Any) -> None:
+            if value["phase"] == "submitted":
+                raise OSError("Airflow is away")
+            really_set(self, key, value)
+
+        monkeypatch.setattr(StateStoreDouble, "set", lose_the_id)
+        with pytest.raises(RecordUnavailableError, match="was left in place"):
+            run_task(generate(), ti)
+        assert ti.xcoms["return_value"]["error"]["job"].startswith("not known: the server may have taken it")
+
+    def test_of_a_job_that_runs_is_told_where_the_connection_cannot_be_read(
+        self, sora: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ti = TaskInstanceDouble()
+        sora.arm({"kind": "stall_job"})
+        video_id = run_task(generate(wait_for_completion=False), ti)["video_id"]
+        with monkeypatch.context() as away, pytest.raises(ConnectionUnavailableError):
+            away.delenv("AIRFLOW_CONN_SORA_DEFAULT")
+            run_task(generate(), ti)
+        told = ti.xcoms["return_value"]
+        assert (told["video_id"], told["error"]["job"]) == (
+            video_id,
+            "left in place; it may still be running, and billed",
+        )
+        SoraHook().delete_video(video_id)
+
+    def test_of_a_job_that_runs_is_told_where_the_request_cannot_be_read_any_more(self, sora: EmulatorProcess) -> None:
+        ti = TaskInstanceDouble()
+        sora.arm({"kind": "stall_job"})
+        video_id = run_task(generate(wait_for_completion=False), ti)["video_id"]
+        with pytest.raises(SoraFailException, match=f"the prompt is empty. Video {video_id}, which an earlier"):
+            run_task(generate(prompt=""), ti)
+        assert ti.xcoms["return_value"]["video_id"] == video_id
+        SoraHook().delete_video(video_id)
 
     def test_that_is_damaged_ends_the_task(self, sora: EmulatorProcess) -> None:
         before, ti = jobs(sora), TaskInstanceDouble()
@@ -457,6 +577,35 @@ class TestAJobThatIsLost:
             run_task(generate(output_path=str(tmp_path)), ti)
         assert run_task(generate(output_path=str(tmp_path)), ti)["status"] == "completed"
         assert jobs(sora) - before == 1
+
+    def test_and_is_missed_only_after_job_timeout_is_submitted_again_and_not_waited_for_for_ever(
+        self, sora: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        ti = TaskInstanceDouble()
+        sora.arm({"kind": "stall_job"})
+        lost = run_task(generate(wait_for_completion=False), ti)["video_id"]
+        SoraHook().delete_video(lost)
+        record = ti.state[RECORD_KEY]
+        record["result"]["timing"]["submitted_at"] = "2026-01-01T00:00:00Z"
+        sora.disarm()
+        assert run_task(generate(output_path=str(tmp_path)), ti)["video_id"] != lost
+
+    def test_is_not_believed_to_be_lost_behind_a_hundred_newer_ones(
+        self, sora: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        ti = TaskInstanceDouble()
+        sora.arm({"kind": "stall_job"})
+        video_id = run_task(generate(wait_for_completion=False), ti)["video_id"]
+        sora.disarm()
+        for number in range(101):
+            SoraHook().create_video(VideoRequest(prompt=f"another {number}", seconds=4), snapshot="sora-2-2025-12-08")
+        before = jobs(sora)
+        sora.arm({"kind": "http_error", "route": "retrieve", "status": 404, "times": None})
+        with pytest.raises(VideoUnreachableError, match="its list still shows it"):
+            run_task(generate(output_path=str(tmp_path)), ti)
+        assert (jobs(sora), ti.state[RECORD_KEY]["result"]["video_id"]) == (before, video_id)
+        sora.disarm()
+        SoraHook().delete_video(video_id)
 
     def test_that_nobody_waits_for_is_submitted_anew_by_a_clear(self, sora: EmulatorProcess) -> None:
         ti = TaskInstanceDouble()

@@ -13,6 +13,7 @@ from emulator_process import EmulatorProcess
 from task_double import TaskInstanceDouble, defer_task, files_in, fire, over_the_wire, resume_task, run_task
 
 from airflow_provider_sora.exceptions import (
+    ConnectionUnavailableError,
     DownloadError,
     VideoFailedError,
     VideoTimeoutError,
@@ -177,12 +178,12 @@ def test_a_job_that_brings_no_video_ends_the_task_alike_in_both_ways(
 def test_a_connection_that_is_gone_while_waiting_is_an_event_and_not_a_dead_trigger(
     sora: EmulatorProcess, no_waiting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operator, ti = generate(), TaskInstanceDouble()
+    operator, ti = generate(max_poll_failures=1), TaskInstanceDouble()
     deferred = defer_task(operator, ti)
     monkeypatch.delenv("AIRFLOW_CONN_SORA_DEFAULT")
     event = fire(deferred)
-    assert set(event) == {"error"}
-    with pytest.raises(SoraFailException, match="could not be watched: There is no connection 'sora_default'"):
+    assert event["retryable"] is True
+    with pytest.raises(ConnectionUnavailableError, match="be watched: Airflow has no connection 'sora_default'"):
         resume_task(operator, deferred, event, ti)
     assert ti.xcoms["return_value"]["error"]["job"] == "left in place; it may still be running, and billed"
 

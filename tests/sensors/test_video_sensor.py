@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import (
 from emulator_process import EmulatorProcess
 from task_double import defer_task, fire, resume_task, run_task
 
-from airflow_provider_sora.exceptions import VideoUnreachableError
+from airflow_provider_sora.exceptions import ConnectionUnavailableError, VideoUnreachableError
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.hooks.sora import SoraHook
 from airflow_provider_sora.sensors.video import SoraVideoSensor
@@ -184,8 +184,8 @@ def test_poking_survives_passing_trouble(sora: EmulatorProcess) -> None:
 def test_a_connection_that_is_gone_while_deferred_is_told(
     stalled: str, no_waiting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    operator = sensor(stalled, deferrable=True)
+    operator = sensor(stalled, deferrable=True, max_poll_failures=1)
     deferred = defer_task(operator)
     monkeypatch.delenv("AIRFLOW_CONN_SORA_DEFAULT")
-    with pytest.raises(SoraFailException, match="could not be watched: There is no connection 'sora_default'"):
+    with pytest.raises(ConnectionUnavailableError, match="be watched: Airflow has no connection 'sora_default'"):
         resume_task(operator, deferred, fire(deferred))
