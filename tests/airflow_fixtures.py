@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -163,13 +164,20 @@ def scratch_dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scratch-dags")
 
 
-@pytest.fixture(scope="session")
-def database_url() -> Iterator[str]:
-    """An empty PostgreSQL database."""
+@contextmanager
+def empty_database() -> Iterator[str]:
+    """The URL of a PostgreSQL database of its own; skips the test where there is no server to be had."""
     binaries = find_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL's server is not installed (on Debian and Ubuntu: apt-get install postgresql)")
     with postgres_server(binaries) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    with empty_database() as url:
         yield url
 
 

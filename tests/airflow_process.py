@@ -57,6 +57,14 @@ class AirflowProcess:
         """Whether the process was started and not ended since."""
         return self._process is not None and self._process.poll() is None
 
+    def started(self, pid: int) -> bool:
+        """
+        Whether this process started another one, itself or through a third.
+
+        :param pid: the other one.
+        """
+        return pid in (each.pid for each in self._descendants())
+
     def wait(self, *, timeout: float) -> int:
         """
         Wait for the process to end by itself and return its exit code.

@@ -23,11 +23,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 USERS = ("admin", "op", "user", "viewer")
 # A component's kind and the job as which it reports to the database.
 JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
+# Two workers tell each other nothing that a test needs, and what they tell costs seconds at their start.
+_WORKER_OPTIONS = ("--concurrency=2", "--without-mingle", "--without-gossip")
 
 
 class AirflowStack(AirflowApi):
     """
-    One Airflow: API server, scheduler with ``LocalExecutor``, DAG processor and triggerers.
+    One Airflow: API server, scheduler with its executor, DAG processor and triggerers.
 
     Enter it to start it; what it offers beyond its components is in :class:`~airflow_api.AirflowApi`.
 
@@ -37,6 +39,9 @@ class AirflowStack(AirflowApi):
         with hyphens for underscores.
     :param env: settings and connections on top of the stack's own.
     :param triggerers: how many triggerers to run; the first is called ``triggerer``, then ``triggerer-2`` …
+    :param workers: how many Celery workers to run, ``worker``, ``worker-2`` …; without any, the tasks run in the
+        scheduler's ``LocalExecutor``.
+    :param broker_url: what hands the tasks to the workers, ``redis://…``.
     """
 
     def __init__(
@@ -47,20 +52,26 @@ class AirflowStack(AirflowApi):
         dag_folders: Sequence[Path],
         env: Mapping[str, str] | None = None,
         triggerers: int = 1,
+        workers: int = 0,
+        broker_url: str = "",
     ) -> None:
         port = free_port()
         super().__init__(base_url=f"http://127.0.0.1:{port}")
         self.home = home
-        self._env = _environment(
-            home=home, database_url=database_url, base_url=self.base_url, dag_folders=dag_folders
-        ) | dict(env or {})
-        triggerer_names = ["triggerer", *(f"triggerer-{number}" for number in range(2, triggerers + 1))]
+        settings = _environment(home=home, database_url=database_url, base_url=self.base_url, dag_folders=dag_folders)
+        self._env = settings | (_celery(broker_url) if workers else {}) | dict(env or {})
         self._components = {
             "api-server": self._process("api-server", "api-server", "--host=127.0.0.1", f"--port={port}"),
             # Logs are read from the files: nobody has to serve them.
             "scheduler": self._process("scheduler", "scheduler", "--skip-serve-logs"),
             "dag-processor": self._process("dag-processor", "dag-processor"),
-        } | {name: self._process(name, "triggerer", "--skip-serve-logs") for name in triggerer_names[:triggerers]}
+        }
+        for name in _names("triggerer", triggerers):
+            self._components[name] = self._process(name, "triggerer", "--skip-serve-logs")
+        for name in _names("worker", workers):
+            self._components[name] = self._process(
+                name, "celery", "worker", "--skip-serve-logs", f"--celery-hostname={name}", *_WORKER_OPTIONS
+            )
 
     def __enter__(self) -> AirflowStack:
         try:
@@ -103,7 +114,8 @@ class AirflowStack(AirflowApi):
         """
         End a component, start it again and wait until it is ready; after :meth:`kill` it only starts it.
 
-        :param component: ``api-server``, ``scheduler``, ``dag-processor``, ``triggerer``, ``triggerer-2`` …
+        :param component: ``api-server``, ``scheduler``, ``dag-processor``, ``triggerer``, ``triggerer-2``,
+            ``worker`` …
         """
         self._components[component].stop()
         self._components[component].start()
@@ -132,6 +144,14 @@ class AirflowStack(AirflowApi):
         :param component: as for :meth:`restart`.
         """
         self._components[component].signal_all(signal.SIGCONT)
+
+    def owner(self, pid: int) -> str:
+        """
+        Return the name of the component that started a process, itself or through another one.
+
+        :param pid: the process.
+        """
+        return next(name for name, component in self._components.items() if component.started(pid))
 
     def check(self) -> None:
         """Raise if a component ended although nobody asked it to."""
@@ -168,6 +188,10 @@ class AirflowStack(AirflowApi):
             if len(newest) < len(started) or any(job < start for job, start in zip(newest, started, strict=True)):
                 return False
         return True
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind if number == 1 else f"{kind}-{number}" for number in range(1, count + 1)]
 
 
 def _last_words(component: AirflowProcess) -> str:
@@ -247,3 +271,22 @@ def _environment(*, home: Path, database_url: str, base_url: str, dag_folders: S
         | {f"AIRFLOW__{name}": value for name, value in settings.items()}
         | {"AIRFLOW_HOME": str(home), "PYTHONPATH": os.pathsep.join(python_path)}
     )
+
+
+def _celery(broker_url: str) -> dict[str, str]:
+    """
+    Return what makes the scheduler hand its tasks to Celery's workers.
+
+    :param broker_url: where they wait.
+    """
+    settings = {
+        "CORE__EXECUTOR": "CeleryExecutor",
+        "CELERY__BROKER_URL": broker_url,
+        # A task that no worker has reported as done within 20 s is delivered again, within 5 s more.
+        "CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "20",
+        "CELERY_BROKER_TRANSPORT_OPTIONS__UNACKED_RESTORE_INTERVAL": "5",
+        "CELERY_BROKER_TRANSPORT_OPTIONS__UNACKED_RESTORE_THROTTLE": "1",
+        # The default, 1 s, is too short for processes that share two cores with everything else here.
+        "CELERY__OPERATION_TIMEOUT": "10",
+    }
+    return {f"AIRFLOW__{name}": value for name, value in settings.items()}

@@ -42,7 +42,7 @@ class Row:
     :param says: what the task's log should tell.
     :param note: what the table adds.
     :param alone_with_triggerer: whether no other deferred run may be there meanwhile.
-    :param full_only: whether it needs an Airflow of its own with two triggerers, and so is in the full form only.
+    :param airflow: which Airflow of its own it needs, ``two-triggerers`` or ``celery``; empty for the shared one.
     """
 
     id: str
@@ -61,12 +61,17 @@ class Row:
     says: str = ""
     note: str = ""
     alone_with_triggerer: bool = False
-    full_only: bool = False
+    airflow: str = ""
 
     @property
     def mode(self) -> str:
         """``worker`` or ``deferred``."""
         return self.kind.partition("_")[0]
+
+    @property
+    def full_only(self) -> bool:
+        """Whether it is in the full form only: an Airflow of its own takes a while to start."""
+        return bool(self.airflow)
 
 
 ROWS: list[Row] = []
@@ -188,7 +193,53 @@ _row(
     kinds=("deferred",),
     play=_freeze_triggerer,
     time_scale=0.16,
-    full_only=True,
+    airflow="two-triggerers",
+)
+
+# --- Celery ---
+
+
+def _kill_celery_worker(scene: Scene) -> None:
+    scene.begin()
+    scene.wait_until_polling()
+    worker = scene.kill_worker()
+    try:
+        # The first to the dead worker, the second when Redis gives that one up, the third by Airflow's retry.
+        scene.wait_for_deliveries(3)
+        scene.wait_for_end()
+    finally:
+        scene.stack.restart(worker)
+
+
+def _be_delivered_twice(scene: Scene) -> None:
+    scene.begin()
+    scene.wait_for_deliveries(2)
+    scene.wait_for_end()
+
+
+_row(
+    "celery-undisturbed",
+    "`CeleryExecutor`: nothing happens",
+    kinds=BOTH,
+    time_scale=SLOW,
+    airflow="celery",
+)
+_row(
+    "celery-delivered-twice",
+    "`CeleryExecutor`: the broker delivers the task a second time while it polls",
+    play=_be_delivered_twice,
+    time_scale=SLOWER,
+    airflow="celery",
+    note="Airflow refuses the second delivery",
+)
+_row(
+    "celery-worker-killed",
+    "`CeleryExecutor`: kill -9 of one of two workers, and of its task while it polls",
+    play=_kill_celery_worker,
+    time_scale=SLOW,
+    airflow="celery",
+    says="going on with it",
+    note="the broker delivers it again, which Airflow refuses; a retry goes on with the job",
 )
 
 # --- people ---

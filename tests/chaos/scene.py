@@ -168,6 +168,14 @@ class Scene:
         path = f"/dags/{self.dag_id}/dagRuns/{self.run_id}"
         self.until("end of the run", lambda: self.stack.rest("GET", path)["state"] in ("success", "failed"))
 
+    def wait_for_words(self, words: str) -> None:
+        """
+        Wait until the task's log says something; what a triggerer logs comes a little after the end.
+
+        :param words: what.
+        """
+        self.until(f"{words!r} in the log", lambda: words in self.log(), timeout=20)
+
     def kill_task(self, *, with_worker: bool = False) -> None:
         """
         Kill the process of the running task.
@@ -179,6 +187,20 @@ class Scene:
             supervisor = int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
             os.kill(supervisor, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
+
+    def kill_worker(self) -> str:
+        """Kill the Celery worker that runs the task, with all that it started, and return its name."""
+        worker = self.stack.owner(self.until("process id", lambda: self.task().get("pid")))
+        self.stack.kill(worker)
+        return worker
+
+    def wait_for_deliveries(self, count: int) -> None:
+        """
+        Wait until Celery's workers have been given this run's tasks so often.
+
+        :param count: how often in all.
+        """
+        self.until(f"delivery number {count}", lambda: self._deliveries() >= count)
 
     def clear(self) -> None:
         """Clear the task, so that it runs again."""
@@ -236,6 +258,11 @@ class Scene:
             litter=litter,
             states=tuple(sorted(str(task["state"]) for task in tasks)),
         )
+
+    def _deliveries(self) -> int:
+        logs = (log.read_text(encoding="utf-8", errors="replace") for log in self.stack.home.glob("worker*.log"))
+        lines = (line for log in logs for line in log.splitlines())
+        return sum("Executing workload in Celery" in line and self.run_id in line for line in lines)
 
     def _kept(self) -> tuple[set[str], tuple[str, ...]]:
         files = {path.name: path for path in self.folder.glob("*") if path.is_file()}
