@@ -9,6 +9,8 @@ from typing import Any
 
 from chaos.scene import Scene
 
+from airflow_provider_sora.client.transport import ATTEMPTS
+
 #: A server on which a clip takes 4 s, 20 s, 40 s, or for ever.
 QUICK, SLOW, SLOWER, ENDLESS = 4.0, 0.8, 0.4, 0.01
 
@@ -174,6 +176,13 @@ _row(
     note="found in the server's list",
 )
 _row("killed-after-the-id", "kill -9 after the id is on record", dies="id stored", kinds=BOTH)
+_row(
+    "killed-at-deferral",
+    "kill -9 when the task defers, before Airflow knows of it",
+    kinds=("deferred",),
+    dies="deferral",
+    time_scale=SLOW,
+)
 _row("killed-mid-download", "kill -9 in the download", dies="download", kinds=BOTH)
 _row("killed-before-sidecar", "kill -9 between the file and its sidecar", dies="before sidecar")
 _row("killed-when-kept", "kill -9 after the file is kept, before this is on record", dies="kept", kinds=BOTH)
@@ -325,6 +334,16 @@ _row(
     **_CANCELLED,
 )
 _row(
+    "marked-failed-openai",
+    "the task is marked failed while it waits",
+    play=_mark_failed,
+    kinds=("worker_eager", "deferred"),
+    backend="openai",
+    left_running=1,
+    says="this server cannot cancel",
+    **_CANCELLED | {"note": "left running: the server cannot cancel, and the log says so"},
+)
+_row(
     "marked-failed-without-triggerer",
     "the task is marked failed after it was deferred, before a triggerer took it",
     kinds=("deferred",),
@@ -375,6 +394,16 @@ def _armed(*faults: dict[str, Any]) -> Play:
 
 
 _DROP = {"kind": "drop_answer", "route": "create"}
+_CUT = {"kind": "truncate", "route": "create"}
+_REFUSED = {"kind": "rate_limit", "route": "create", "retry_after": 0.2}
+
+
+def _refuse_all_of_an_attempt(scene: Scene) -> None:
+    scene.server.arm(_REFUSED | {"times": ATTEMPTS})
+    undisturbed(scene)
+    assert scene.task()["try_number"] == 2
+
+
 _row("answer-dropped", "the answer to the create is lost", play=_armed(_DROP))
 _row(
     "answer-malformed",
@@ -387,6 +416,30 @@ _row(
     play=_armed({"kind": "reset", "route": "create"}),
 )
 _row(
+    "create-429",
+    "three creates in a row are answered with 429",
+    play=_armed(_REFUSED | {"times": 3}),
+    note="sent again in the same attempt",
+)
+_row(
+    "create-429-often",
+    "all creates of an attempt are answered with 429",
+    play=_refuse_all_of_an_attempt,
+    note="a retry submits",
+)
+_row(
+    "answer-truncated",
+    "the answer to the create ends in the middle",
+    play=_armed(_CUT),
+)
+_row(
+    "answer-truncated-openai",
+    "the answer to the create ends in the middle",
+    play=_armed(_CUT),
+    backend="openai",
+    note="found in the server's list",
+)
+_row(
     "answer-dropped-openai",
     "the answer to the create is lost",
     play=_armed(_DROP),
@@ -396,7 +449,7 @@ _row(
 _row(
     "answers-dropped-twins-openai",
     "the answers to two creates of mapped tasks with one prompt are lost",
-    kinds=("worker_twins",),
+    kinds=("worker_twins", "deferred_twins"),
     play=_armed(_DROP | {"times": 2}),
     backend="openai",
     paid=2,
@@ -452,10 +505,20 @@ def _lose_job(scene: Scene) -> None:
     scene.wait_for_end()
 
 
+def _lose_job_twice(scene: Scene) -> None:
+    scene.begin()
+    _until_waiting(scene)
+    scene.server.lose_jobs()
+    scene.until("second job", lambda: scene.server.stats()["jobs"]["created"] == 2)
+    scene.server.lose_jobs()
+    scene.wait_for_end()
+    assert scene.task()["try_number"] == 2
+
+
 def _restart_server(scene: Scene) -> None:
     scene.begin()
     _until_waiting(scene)
-    scene.server.restart(kill=True)
+    scene.kill_server()
     scene.wait_for_end()
 
 
@@ -473,6 +536,24 @@ _row(
     "jobs-lost",
     "the server forgets the job",
     play=_lose_job,
+    kinds=BOTH,
+    time_scale=SLOW,
+    paid=2,
+    note="submitted again once",
+)
+_row(
+    "jobs-lost-twice",
+    "the server forgets the job, and the one that was submitted for it",
+    play=_lose_job_twice,
+    kinds=BOTH,
+    time_scale=SLOW,
+    paid=3,
+    note="submitted again once; then the attempt fails, and its retry submits anew",
+)
+_row(
+    "server-killed-keeps-nothing",
+    "kill -9 of the server, which keeps its jobs in memory, and its restart",
+    play=_restart_server,
     kinds=BOTH,
     time_scale=SLOW,
     paid=2,

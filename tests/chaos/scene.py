@@ -65,6 +65,8 @@ class Scene:
     keeps_jobs: bool = False
     server: EmulatorProcess = field(init=False)
     run_id: str = field(init=False, default="")
+    forgotten: int = field(init=False, default=0)
+    """Jobs that the server made before it was restarted without them."""
 
     def __post_init__(self) -> None:
         self._name = f"chaos_{uuid4().hex[:10]}"
@@ -202,6 +204,12 @@ class Scene:
         """
         self.until(f"delivery number {count}", lambda: self._deliveries() >= count)
 
+    def kill_server(self) -> None:
+        """Kill the server and start it again."""
+        if not self.keeps_jobs:
+            self.forgotten += self.server.stats()["jobs"]["created"]
+        self.server.restart(kill=True)
+
     def clear(self) -> None:
         """Clear the task, so that it runs again."""
         self.stack.clear(self.dag_id, self.run_id)
@@ -250,7 +258,7 @@ class Scene:
         }
         assert not kept or not handed_over or handed_over <= kept, f"an XCom names what is not kept: {self.report()}"
         return Count(
-            paid=jobs["created"],
+            paid=self.forgotten + jobs["created"],
             cancelled=jobs["cancelled"],
             left_running=jobs["running"],
             lost=jobs["completed"] + jobs["deleted"] - len(kept | handed_over),

@@ -97,11 +97,16 @@ def _before_the_sidecar(die: Callable[[], None]) -> None:
     keeping.write_sidecar = lambda *args: die()  # type: ignore[assignment]
 
 
+def _at_the_deferral(die: Callable[[], None]) -> None:
+    MortalOperator.defer = lambda *args, **kwargs: die()  # type: ignore[assignment]
+
+
 POINTS: dict[str, Callable[[Callable[[], None]], None]] = {
     "before intent": lambda die: _around_save(die, "intent", after=False),
     "after intent": lambda die: _around_save(die, "intent", after=True),
     "answer": _after_the_answer,
     "id stored": lambda die: _around_save(die, "submitted", after=True),
+    "deferral": _at_the_deferral,
     "download": _in_the_download,
     "before sidecar": _before_the_sidecar,
     "kept": lambda die: _around_save(die, "finished", after=False),
