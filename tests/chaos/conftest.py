@@ -141,6 +141,7 @@ def _play(row: Row, stack: AirflowStack, folder: Path, *, runs: int) -> Played:
             time_scale=row.time_scale,
             backend=row.backend,
             dies=row.dies,
+            clock_jump=row.clock_jump,
             keeps_jobs=row.keeps_jobs,
         )
         with scene:
@@ -148,8 +149,8 @@ def _play(row: Row, stack: AirflowStack, folder: Path, *, runs: int) -> Played:
             if row.says:
                 scene.wait_for_words(row.says)
             counts.append(scene.count(running=row.left_running))
-            if row.dies:
-                assert Path(f"{scene.folder}.died").exists(), "the fault never happened"
+            if row.dies or row.clock_jump:
+                assert Path(f"{scene.folder}.happened").exists(), "the fault never happened"
     return Played(row=row, counts=tuple(counts), seconds=time.monotonic() - began)
 
 

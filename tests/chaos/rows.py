@@ -33,6 +33,7 @@ class Row:
     :param kind: which DAG.
     :param play: does it, and waits for the end of the run.
     :param dies: the point at which the task kills itself once.
+    :param clock_jump: seconds by which the clock of the task's process jumps once.
     :param backend: ``sora`` honours an idempotency key and cancels; ``openai`` does neither.
     :param time_scale: how fast the server is.
     :param keeps_jobs: whether the server's jobs survive its restart.
@@ -52,6 +53,7 @@ class Row:
     kind: str
     play: Play = undisturbed
     dies: str = ""
+    clock_jump: float = 0.0
     backend: str = "sora"
     time_scale: float = QUICK
     keeps_jobs: bool = False
@@ -597,3 +599,14 @@ _row(
     time_scale=SLOW,
     note="a retry goes on with the job",
 )
+for _name, _fault, _seconds in (
+    ("forwards", "the task's clock jumps six hours forwards while it polls", 6 * 3600.0),
+    ("backwards", "the task's clock jumps an hour backwards while it polls", -3600.0),
+):
+    _row(
+        f"clock-jumps-{_name}",
+        _fault,
+        kinds=("worker_paced",),
+        clock_jump=_seconds,
+        time_scale=SLOWER,
+    )

@@ -53,6 +53,7 @@ class Scene:
     :param time_scale: how much faster than life the server is; a clip takes 16 s at 1.
     :param backend: the connection's ``backend``.
     :param dies: the point at which the task kills itself once; empty for nowhere.
+    :param clock_jump: seconds by which the clock of the task's process jumps once; 0 for not at all.
     :param keeps_jobs: whether the server's jobs survive its restart.
     """
 
@@ -62,6 +63,7 @@ class Scene:
     time_scale: float
     backend: str
     dies: str = ""
+    clock_jump: float = 0.0
     keeps_jobs: bool = False
     server: EmulatorProcess = field(init=False)
     run_id: str = field(init=False, default="")
@@ -104,7 +106,13 @@ class Scene:
 
     def begin(self) -> None:
         """Start the run."""
-        conf = {"folder": str(self.folder), "conn_id": self._name, "variable": self._name, "dies": self.dies}
+        conf = {
+            "folder": str(self.folder),
+            "conn_id": self._name,
+            "variable": self._name,
+            "dies": self.dies,
+            "clock_jump": self.clock_jump,
+        }
         self.run_id = self.stack.trigger(self.dag_id, conf=conf)
 
     def until(self, what: str, probe: Callable[[], Any], *, timeout: float = PATIENCE) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,7 +19,7 @@ from airflow_provider_sora.operators.video import SoraGenerateVideoOperator
 
 class MortalOperator(SoraGenerateVideoOperator):
     """The operator as it is shipped, in a process that ends by SIGKILL at the point that the run's configuration
-    names. It dies once: the next attempt finds the marker."""
+    names, or whose clock jumps. Either happens once: the next attempt finds the marker."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         arm(context["params"])
@@ -30,9 +31,13 @@ class MortalOperator(SoraGenerateVideoOperator):
 
 
 def arm(params: Mapping[str, Any]) -> None:
-    """Put the end of this process where it is wanted."""
-    marker = Path(f"{params['folder']}.died")
-    if not params["dies"] or marker.exists():
+    """Put the fault where it is wanted."""
+    marker = Path(f"{params['folder']}.happened")
+    if marker.exists():
+        return
+    if params["clock_jump"]:
+        _let_the_clock_jump(params["clock_jump"], marker)
+    if not params["dies"]:
         return
 
     def die() -> None:
@@ -101,6 +106,26 @@ def _at_the_deferral(die: Callable[[], None]) -> None:
     MortalOperator.defer = lambda *args, **kwargs: die()  # type: ignore[assignment]
 
 
+def _let_the_clock_jump(seconds: float, marker: Path) -> None:
+    """Show this process another time of day from the first answer about its job on."""
+    true_time, shift = time.time, 0.0
+    # Before the modules that wait are imported: they take the clock that they find.
+    time.time = lambda: true_time() + shift
+
+    from airflow_provider_sora.client.client import SoraClient
+
+    retrieve = SoraClient.retrieve
+
+    def retrieving(self: SoraClient, video_id: str) -> Any:
+        nonlocal shift
+        answer = retrieve(self, video_id)
+        marker.touch()
+        shift = seconds
+        return answer
+
+    SoraClient.retrieve = retrieving  # type: ignore[method-assign]
+
+
 POINTS: dict[str, Callable[[Callable[[], None]], None]] = {
     "before intent": lambda die: _around_save(die, "intent", after=False),
     "after intent": lambda die: _around_save(die, "intent", after=True),
@@ -113,7 +138,14 @@ POINTS: dict[str, Callable[[Callable[[], None]], None]] = {
     "before XCom": lambda die: _around_save(die, "finished", after=True),
 }
 
-PARAMS = {"prompt": "A lantern in the fog", "folder": "/tmp/sora-chaos", "conn_id": "", "variable": "", "dies": ""}
+PARAMS = {
+    "prompt": "A lantern in the fog",
+    "folder": "/tmp/sora-chaos",
+    "conn_id": "",
+    "variable": "",
+    "dies": "",
+    "clock_jump": 0.0,
+}
 CLIP: dict[str, Any] = {
     "task_id": "clip",
     "prompt": "{{ params.prompt }}",
@@ -130,6 +162,7 @@ EDITED = {"prompt": "{{ var.value.get(params.variable) }}"}
 KINDS: dict[str, dict[str, Any]] = {
     "worker": {},
     "worker_eager": {"poll_interval": 0.2},
+    "worker_paced": {"poll_interval": None},
     "worker_edited": EDITED,
     "worker_resubmits": {"on_uncertain_submit": "resubmit"},
     "worker_keeps_nothing": {"output_path": None},
