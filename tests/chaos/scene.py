@@ -79,6 +79,9 @@ class Scene:
     def __enter__(self) -> Self:
         self.server.start()
         extra = {"backend": self.backend, "read_timeout": 60}
+        if "keeps_nothing" not in self.kind:
+            # Each run has a folder of its own, so its tasks need a place for claims that they share.
+            extra["claims_path"] = str(self.folder.with_suffix(".claims"))
         connection = {"connection_id": self._name, "conn_type": "sora", "host": self.server.base_url}
         self.stack.rest("POST", "/connections", connection | {"extra": json.dumps(extra)})
         self.prompt("A lantern in the fog", new=True)
