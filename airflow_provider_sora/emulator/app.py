@@ -18,10 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from airflow_provider_sora.emulator.casting import Casting
 from airflow_provider_sora.emulator.control import Control
 from airflow_provider_sora.emulator.errors import ApiError, error_body
 from airflow_provider_sora.emulator.fault_injection import FaultInjection
 from airflow_provider_sora.emulator.faults import FaultBoard
+from airflow_provider_sora.emulator.keys import IdempotencyKeys
 from airflow_provider_sora.emulator.library import Library, RenderingStopped
 from airflow_provider_sora.emulator.middleware import ApiKey, RequestId
 from airflow_provider_sora.emulator.routes import Api
@@ -54,18 +56,20 @@ def create_app(
     folder = (settings.store or Path(temporary.name if temporary else "")) / "files"
     folder.mkdir(exist_ok=True)
     store = Store(settings.store)
+    keys = IdempotencyKeys(store)
     catalog = catalog or Catalog.builtin()
     service = Service(
         settings,
         store=store,
         models=ServedModels(catalog, settings.aliases, settings.shutdown_dates),
         faults=FaultBoard(),
+        keys=keys,
         clock=clock,
     )
     library = Library(folder, Studio(settings, store=store, catalog=catalog).prepare)
     requests: Counter[str] = Counter()
     answers: Counter[str] = Counter()
-    api_routes = Api(service, library).routes()
+    api_routes = Api(service, Casting(store, keys, clock=clock), library).routes()
     control = Control(service, library, requests=requests, answers=answers)
 
     @contextlib.asynccontextmanager

@@ -20,8 +20,9 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_FORM_PART_BYTES = 1024 * 1024
 MAX_IMAGE_PIXELS = 40_000_000
 
-_JSON_FORM_FIELDS = frozenset({"storyboard", "style_tuning", "cameos"})
+_JSON_FORM_FIELDS = frozenset({"storyboard", "style_tuning", "cameos", "characters", "video"})
 _LIST_FORM_FIELDS = frozenset({"cameos"})
+_SOURCE_ID_FORM_FIELD = "video[id]"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class Body:
 async def read_body(request: Request) -> Body:
     """Read a JSON object or a multipart form.
 
-    In a form, ``storyboard``, ``style_tuning`` and ``cameos`` hold JSON text; ``cameos[]`` may be repeated
-    instead, and any file field may end in ``[]``.
+    In a form, ``storyboard``, ``style_tuning``, ``cameos``, ``characters`` and a ``video`` that is no file hold JSON
+    text; ``cameos[]`` may be repeated instead, ``video[id]`` is the id in a ``video``, as the OpenAI SDK spells it,
+    and any file field may end in ``[]``.
 
     :param request: the request.
     :return: fields and files; JSON nulls count as absent, as in OpenAI's API.
@@ -86,6 +88,8 @@ async def _read_form(request: Request) -> Body:
                 files.setdefault(name.removesuffix("[]"), []).append(await value.read())
             elif name.endswith("[]") and name[:-2] in _LIST_FORM_FIELDS:
                 fields.setdefault(name[:-2], []).append(value)
+            elif name == _SOURCE_ID_FORM_FIELD:
+                fields["video"] = {"id": value}
             elif name in _JSON_FORM_FIELDS:
                 fields[name] = _json_field(name, value)
             else:
@@ -109,6 +113,23 @@ def _json_field(name: str, text: str) -> Any:
         raise invalid_value(name, f"The form field '{name}' must hold JSON text: {error}.") from error
 
 
+def uploaded_file(body: Body, param: str) -> bytes | None:
+    """The one file that a request may have.
+
+    :param body: the request.
+    :param param: name of its field.
+    :return: its content, or None when there is no file.
+    :raises ApiError: 400 for more than one file, and for files of other fields.
+    """
+    for name in body.files:
+        if name != param:
+            raise ApiError(400, "unknown_parameter", f"Unknown file parameter: '{name}'.", param=name)
+    uploads = body.files.get(param, [])
+    if len(uploads) > 1:
+        raise invalid_value(param, f"'{param}' takes one file, not {len(uploads)}.")
+    return uploads[0] if uploads else None
+
+
 def reference_image(body: Body) -> tuple[dict[str, Any], bytes | None]:
     """Take the reference image out of a create request.
 
@@ -118,14 +139,10 @@ def reference_image(body: Body) -> tuple[dict[str, Any], bytes | None]:
     :raises ApiError: 400 ``invalid_value``.
     """
     param = "input_reference"
-    for name in body.files:
-        if name != param:
-            raise ApiError(400, "unknown_parameter", f"Unknown file parameter: '{name}'.", param=name)
+    upload = uploaded_file(body, param)
     fields = {name: value for name, value in body.fields.items() if name != param}
-    if uploads := body.files.get(param):
-        if len(uploads) > 1:
-            raise invalid_value(param, f"'{param}' takes one image, not {len(uploads)}.")
-        return fields, checked_image(uploads[0], param)
+    if upload is not None:
+        return fields, checked_image(upload, param)
     if param not in body.fields:
         return fields, None
     reference = body.fields[param]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from airflow_provider_sora.emulator.errors import ApiError, invalid_value
+from airflow_provider_sora.emulator.errors import invalid_value, missing_parameter
 from airflow_provider_sora.emulator.validation import refuse_unknown
 
 MAX_NAME_LENGTH = 80
@@ -63,11 +63,7 @@ def validate_cameo(fields: Mapping[str, Any], images: Sequence[str], *, new_id: 
     :raises ApiError: 400 when the name, the description or the number of images will not do.
     """
     refuse_unknown(fields, {"name", "description", "reference_images"})
-    name, description = fields.get("name"), fields.get("description", "")
-    if name is None:
-        raise ApiError(400, "missing_required_parameter", "Missing required parameter: 'name'.", param="name")
-    if not isinstance(name, str) or not 1 <= len(name.strip()) <= MAX_NAME_LENGTH or "@" in name:
-        raise invalid_value("name", f"'name' must be 1 to {MAX_NAME_LENGTH} characters without '@'.")
+    name, description = check_name(fields), fields.get("description", "")
     if not isinstance(description, str) or len(description) > MAX_DESCRIPTION_LENGTH:
         raise invalid_value("description", f"'description' must be at most {MAX_DESCRIPTION_LENGTH} characters.")
     if not 1 <= len(images) <= MAX_REFERENCE_IMAGES:
@@ -75,4 +71,19 @@ def validate_cameo(fields: Mapping[str, Any], images: Sequence[str], *, new_id: 
             "reference_images",
             f"Send 1 to {MAX_REFERENCE_IMAGES} files as 'reference_images' in a multipart form, not {len(images)}.",
         )
-    return Cameo(id=new_id, created_at=now, name=name.strip(), description=description, reference_images=tuple(images))
+    return Cameo(id=new_id, created_at=now, name=name, description=description, reference_images=tuple(images))
+
+
+def check_name(fields: Mapping[str, Any]) -> str:
+    """The name that a request gives.
+
+    :param fields: the request.
+    :return: the name, without space around it.
+    :raises ApiError: 400 when it is missing or will not do.
+    """
+    if "name" not in fields:
+        raise missing_parameter("name")
+    name = fields["name"]
+    if not isinstance(name, str) or not 1 <= len(name.strip()) <= MAX_NAME_LENGTH or "@" in name:
+        raise invalid_value("name", f"'name' must be 1 to {MAX_NAME_LENGTH} characters without '@'.")
+    return name.strip()

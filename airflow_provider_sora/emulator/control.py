@@ -60,7 +60,8 @@ class Control:
                     "lost": removals["lost"],
                 },
                 "cameos": len(store.cameos),
-                "replays": service.replays,
+                "characters": len(store.characters),
+                "replays": service.keys.replays,
                 "files_rendered": self._library.rendered,
                 "faults_fired": dict(service.faults.fired),
             }

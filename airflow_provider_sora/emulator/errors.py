@@ -64,9 +64,14 @@ def invalid_value(param: str, message: str) -> ApiError:
     return ApiError(400, "invalid_value", message, param=param)
 
 
-def video_not_found(video_id: str) -> ApiError:
+def missing_parameter(param: str) -> ApiError:
+    """A 400 for a parameter that the route cannot do without."""
+    return ApiError(400, "missing_required_parameter", f"Missing required parameter: '{param}'.", param=param)
+
+
+def video_not_found(video_id: str, *, param: str = "video_id") -> ApiError:
     """A 404 for an id that no job has."""
-    return ApiError(404, "video_not_found", f"No video with id '{video_id}' exists.", param="video_id")
+    return ApiError(404, "video_not_found", f"No video with id '{video_id}' exists.", param=param)
 
 
 def cameo_not_found(cameo_id: str, *, status: int = 404, param: str = "cameo_id") -> ApiError:
@@ -75,5 +80,15 @@ def cameo_not_found(cameo_id: str, *, status: int = 404, param: str = "cameo_id"
         status,
         "cameo_not_found",
         f"No cameo with id '{cameo_id}' exists. Create one with POST /v1/videos/cameos and use its id.",
+        param=param,
+    )
+
+
+def character_not_found(character_id: str, *, status: int = 404, param: str = "character_id") -> ApiError:
+    """An error for an id that no character has: 404 when it was asked for, 400 when a create named it."""
+    return ApiError(
+        status,
+        "character_not_found",
+        f"No character with id '{character_id}' exists. Create one with POST /v1/videos/characters and use its id.",
         param=param,
     )

@@ -32,6 +32,10 @@ ROUTES = (
     "create_cameo",
     "list_cameos",
     "retrieve_cameo",
+    "create_character",
+    "retrieve_character",
+    "edit",
+    "extend",
     "models",
     "model",
 )

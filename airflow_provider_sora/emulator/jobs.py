@@ -46,7 +46,7 @@ class Job:
     :param ends_after: seconds from creation until it is completed or failed; None: it never ends.
     :param failure: why it fails; None: it completes.
     :param expire_after: seconds from completion until its files are gone.
-    :param remixed_from: id of the video it is a remix of. Default None.
+    :param remixed_from: id of the video it is a remix, an edit or an extension of. Default None.
     """
 
     id: str
@@ -231,6 +231,7 @@ def to_video(job: Job, now: float) -> dict[str, Any]:
         "style_tuning": dict(spec.style_tuning) or None,
         "storyboard": {"scenes": [asdict(scene) for scene in spec.storyboard]} if spec.storyboard else None,
         "cameos": list(spec.cameos),
+        "characters": [{"id": character} for character in spec.characters],
         "remixed_from_video_id": job.remixed_from,
         "error": asdict(job.failure) if job.failure and state.status == "failed" else None,
     }

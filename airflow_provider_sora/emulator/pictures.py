@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from airflow_provider_sora.emulator.look import Actor, Colour, Look
 
 ENTRANCE_SECONDS = 1.0
-"""Over a reference image, shapes grow from nothing during this time, so that the first frame is the image."""
+"""Over a backdrop, shapes grow from nothing during this time, so that the first frame is the backdrop."""
+
+Backdrop = Callable[[float], Image.Image]
 
 _RIDGE_POINTS = 48
 _GRAIN_TILES = 4
@@ -25,8 +27,9 @@ class Painter:
 
     :param look: what to draw.
     :param size: width and height of the frames in pixels.
-    :param reference: image that takes the place of the landscape. Default None.
-    :param portraits: images of cameos, each of which becomes a moving disc. Default none.
+    :param backdrop: gives, for a moment, a picture of the full size that takes the place of the landscape; it is
+        drawn on. Default None.
+    :param portraits: images of those who take part, each of which becomes a moving disc. Default none.
     """
 
     def __init__(
@@ -34,14 +37,14 @@ class Painter:
         look: Look,
         size: tuple[int, int],
         *,
-        reference: Image.Image | None = None,
+        backdrop: Backdrop | None = None,
         portraits: Sequence[Image.Image] = (),
     ) -> None:
         self._look = look
         self._width, self._height = size
         self._unit = min(size)
-        self._over_reference = reference is not None
-        self._backdrop = ImageOps.fit(reference, size) if reference else self._draw_sky()
+        self._backdrop = backdrop
+        self._sky = self._draw_sky()
         self._discs = [_disc(portrait, round(self._unit * 0.3)) for portrait in portraits]
         self._grain = self._draw_grain()
 
@@ -53,14 +56,12 @@ class Painter:
         """
         look = self._look
         scale = 1.0
-        if self._over_reference:
-            image = _zoomed(self._backdrop, moment)
-            scale = min(1.0, moment / ENTRANCE_SECONDS)
-        else:
-            image = self._backdrop.copy()
+        image = self._sky.copy() if self._backdrop is None else self._backdrop(moment)
         draw = ImageDraw.Draw(image)
-        if not self._over_reference:
+        if self._backdrop is None:
             self._draw_hills(draw, moment)
+        else:
+            scale = min(1.0, moment / ENTRANCE_SECONDS)
         if scale > 0:
             for actor in look.actors:
                 self._draw_actor(draw, actor, moment, scale)
@@ -223,6 +224,16 @@ def open_image(content: bytes) -> Image.Image:
     """
     with Image.open(io.BytesIO(content)) as image:
         return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def zooming(image: Image.Image, size: tuple[int, int]) -> Backdrop:
+    """A backdrop that an image slowly comes closer in.
+
+    :param image: of any shape; it is cropped.
+    :param size: width and height in pixels.
+    """
+    fitted = ImageOps.fit(image, size)
+    return lambda moment: _zoomed(fitted, moment)
 
 
 def _zoomed(image: Image.Image, moment: float) -> Image.Image:

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from airflow_provider_sora.emulator import jobs
 from airflow_provider_sora.emulator.bodies import read_body
+from airflow_provider_sora.emulator.casting import Casting
 from airflow_provider_sora.emulator.errors import ApiError, invalid_value
 from airflow_provider_sora.emulator.jobs import Job
 from airflow_provider_sora.emulator.library import MEDIA_TYPES, Library
@@ -20,23 +21,32 @@ POLL_AFTER = "openai-poll-after-ms"
 class Api:
     """Handlers of ``/v1``.
 
-    :param service: the emulator.
-    :param library: its files.
+    :param service: jobs.
+    :param casting: cameos and characters.
+    :param library: files.
     """
 
-    def __init__(self, service: Service, library: Library) -> None:
+    def __init__(self, service: Service, casting: Casting, library: Library) -> None:
         self._service = service
+        self._casting = casting
         self._library = library
 
     def routes(self) -> list[Route]:
         """The routes, named as in the statistics and in faults."""
-        videos, cameos = f"{API_PREFIX}/videos", f"{API_PREFIX}/videos/cameos"
+        videos = f"{API_PREFIX}/videos"
+        cameos, characters = f"{videos}/cameos", f"{videos}/characters"
         return [
             Route(videos, self.create, methods=["POST"], name="create"),
             Route(videos, self.list, methods=["GET"], name="list"),
             Route(cameos, self.create_cameo, methods=["POST"], name="create_cameo"),
             Route(cameos, self.list_cameos, methods=["GET"], name="list_cameos"),
             Route(f"{cameos}/{{cameo_id}}", self.retrieve_cameo, methods=["GET"], name="retrieve_cameo"),
+            Route(characters, self.create_character, methods=["POST"], name="create_character"),
+            Route(
+                f"{characters}/{{character_id}}", self.retrieve_character, methods=["GET"], name="retrieve_character"
+            ),
+            Route(f"{videos}/edits", self.edit, methods=["POST"], name="edit"),
+            Route(f"{videos}/extensions", self.extend, methods=["POST"], name="extend"),
             Route(f"{videos}/{{video_id}}", self.retrieve, methods=["GET"], name="retrieve"),
             Route(f"{videos}/{{video_id}}", self.delete, methods=["DELETE"], name="delete"),
             Route(f"{videos}/{{video_id}}/content", self.content, methods=["GET"], name="content"),
@@ -98,20 +108,40 @@ class Api:
         job = self._service.remix(request.path_params["video_id"], body, key=request.headers.get("idempotency-key"))
         return self._video(job)
 
+    async def edit(self, request: Request) -> Response:
+        """``POST /v1/videos/edits``."""
+        body = await read_body(request)
+        return self._video(self._service.edit(body, key=request.headers.get("idempotency-key")))
+
+    async def extend(self, request: Request) -> Response:
+        """``POST /v1/videos/extensions``."""
+        body = await read_body(request)
+        return self._video(self._service.extend(body, key=request.headers.get("idempotency-key")))
+
     async def create_cameo(self, request: Request) -> Response:
         """``POST /v1/videos/cameos``."""
         body = await read_body(request)
-        cameo = self._service.create_cameo(body, key=request.headers.get("idempotency-key"))
+        cameo = self._casting.create_cameo(body, key=request.headers.get("idempotency-key"))
         return JSONResponse(cameo.to_answer())
 
     async def list_cameos(self, request: Request) -> Response:
         """``GET /v1/videos/cameos``, newest first."""
-        data = [cameo.to_answer() for cameo in reversed(self._service.store.cameos.values())]
+        data = [cameo.to_answer() for cameo in self._casting.cameos()]
         return JSONResponse({"object": "list", "data": data, "has_more": False})
 
     async def retrieve_cameo(self, request: Request) -> Response:
         """``GET /v1/videos/cameos/{cameo_id}``."""
-        return JSONResponse(self._service.cameo(request.path_params["cameo_id"]).to_answer())
+        return JSONResponse(self._casting.cameo(request.path_params["cameo_id"]).to_answer())
+
+    async def create_character(self, request: Request) -> Response:
+        """``POST /v1/videos/characters``."""
+        body = await read_body(request)
+        character = self._casting.create_character(body, key=request.headers.get("idempotency-key"))
+        return JSONResponse(character.to_answer())
+
+    async def retrieve_character(self, request: Request) -> Response:
+        """``GET /v1/videos/characters/{character_id}``."""
+        return JSONResponse(self._casting.character(request.path_params["character_id"]).to_answer())
 
     async def models(self, request: Request) -> Response:
         """``GET /v1/models``."""

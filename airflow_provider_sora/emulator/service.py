@@ -1,47 +1,61 @@
-"""The emulator itself, without HTTP: it creates, finds, lists, remixes and removes jobs and cameos."""
+"""Jobs, without HTTP: creates, derives, finds, lists and removes them."""
 
 from __future__ import annotations
 
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_sora.emulator import jobs
-from airflow_provider_sora.emulator.bodies import Body, checked_image, reference_image, sha256
-from airflow_provider_sora.emulator.cameos import Cameo, validate_cameo
-from airflow_provider_sora.emulator.errors import ApiError, cameo_not_found, invalid_value, video_not_found
+from airflow_provider_sora.emulator.bodies import Body, reference_image, sha256, uploaded_file
+from airflow_provider_sora.emulator.errors import ApiError, invalid_value, video_not_found
 from airflow_provider_sora.emulator.faults import FaultBoard
-from airflow_provider_sora.emulator.idempotency import fingerprint, replayed
 from airflow_provider_sora.emulator.jobs import Failure, Job, JobState, state_at
+from airflow_provider_sora.emulator.keys import IdempotencyKeys
 from airflow_provider_sora.emulator.limits import check_in_flight, check_rate
 from airflow_provider_sora.emulator.served import ServedModels
 from airflow_provider_sora.emulator.settings import Settings
+from airflow_provider_sora.emulator.sources import added_seconds, footage_spec, source_id
 from airflow_provider_sora.emulator.spec import VideoSpec
-from airflow_provider_sora.emulator.store import Store
+from airflow_provider_sora.emulator.store import Key, Store
 from airflow_provider_sora.emulator.validation import (
-    check_prompt,
+    DEFAULT_MODEL,
     find_word,
     refuse_unknown,
     requested_model,
+    required_prompt,
     validate_create,
 )
+from airflow_provider_sora.snapshots.snapshot import Snapshot
 
-MAX_IDEMPOTENCY_KEY_LENGTH = 255
 DRAWN_SEEDS = 2**31
 DEFAULT_PAGE, MAX_PAGE = 20, 100
 
 
+class _Source(NamedTuple):
+    """What an edit or an extension begins with.
+
+    :param spec: the clip.
+    :param video_id: its id; None for an uploaded one.
+    :param uploads: SHA-256 and content of an uploaded one.
+    """
+
+    spec: VideoSpec
+    video_id: str | None = None
+    uploads: tuple[tuple[str, bytes], ...] = ()
+
+
 class Service:
-    """State and rules of one emulator.
+    """State and rules of one emulator's jobs.
 
     :param settings: what it was started with.
     :param store: what it remembers.
     :param models: what it serves.
     :param faults: what shall go wrong.
+    :param keys: idempotency keys.
     :param clock: gives Unix time in seconds.
     """
 
@@ -52,14 +66,15 @@ class Service:
         store: Store,
         models: ServedModels,
         faults: FaultBoard,
+        keys: IdempotencyKeys,
         clock: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.store = store
         self.models = models
         self.faults = faults
+        self.keys = keys
         self.clock = clock
-        self.replays = 0
         self._started: deque[float] = deque(maxlen=settings.requests_per_minute or 1)
         self._random = random.Random(settings.draw_seed)
 
@@ -71,21 +86,21 @@ class Service:
         :return: the job.
         :raises ApiError: when the request is refused; no job is started then.
         """
-        record_key, known_id = self._idempotency("create", key, body)
+        record_key, known_id = self.keys.look_up("create", key, body)
         if known_id is not None:
             return self._replayed_job(known_id)
-        today = datetime.fromtimestamp(self.clock(), UTC).date()
-        snapshot = self.models.resolve(requested_model(body.fields), today=today)
+        snapshot = self._snapshot(requested_model(body.fields))
         fields, image = reference_image(body)
         spec = validate_create(
             fields,
             snapshot=snapshot,
             catalog=self.models.catalog,
             known_cameos=self.store.cameos,
+            known_characters=self.store.characters,
             input_reference=sha256(image) if image is not None else None,
         )
-        images = [(sha256(image), image)] if image is not None else []
-        return self._start(spec, images=images, key=record_key)
+        uploads = [(sha256(image), image)] if image is not None else []
+        return self._start(spec, uploads=uploads, key=record_key)
 
     def remix(self, video_id: str, body: Body, *, key: str | None) -> Job:
         """Start a job with another prompt and everything else, the seed included, from a finished one.
@@ -96,24 +111,54 @@ class Service:
         :return: the new job.
         :raises ApiError: when the request is refused; no job is started then.
         """
-        source = self.job(video_id)
-        record_key, known_id = self._idempotency(f"remix {video_id}", key, body)
+        record_key, known_id = self.keys.look_up(f"remix {video_id}", key, body)
         if known_id is not None:
             return self._replayed_job(known_id)
+        source = self._completed(video_id, param="video_id")
         refuse_unknown(body.fields, {"prompt"})
-        if "prompt" not in body.fields:
-            raise ApiError(400, "missing_required_parameter", "Missing required parameter: 'prompt'.", param="prompt")
-        prompt = check_prompt(body.fields["prompt"])
-        status = self.state(source).status
-        if status != "completed":
-            raise ApiError(
-                400,
-                "video_not_completed",
-                f"Only a completed video can be remixed; '{video_id}' is {status}.",
-                param="video_id",
-            )
-        spec = replace(source.spec, prompt=prompt, storyboard=())
-        return self._start(spec, images=[], key=record_key, remixed_from=video_id)
+        prompt = required_prompt(body.fields)
+        return self._start(source.spec.with_prompt(prompt), key=record_key, remixed_from=video_id)
+
+    def edit(self, body: Body, *, key: str | None) -> Job:
+        """Start a job that changes a finished video, or an uploaded one, and keeps its length and size.
+
+        :param body: the request: ``video``, an object with an id or a file, and ``prompt``.
+        :param key: value of ``Idempotency-Key``, if any.
+        :return: the new job.
+        :raises ApiError: when the request is refused; no job is started then.
+        """
+        record_key, known_id = self.keys.look_up("edit", key, body)
+        if known_id is not None:
+            return self._replayed_job(known_id)
+        refuse_unknown(body.fields, {"prompt", "video"})
+        prompt = required_prompt(body.fields)
+        source = self._source(body)
+        return self._start(
+            source.spec.with_prompt(prompt), uploads=source.uploads, key=record_key, remixed_from=source.video_id
+        )
+
+    def extend(self, body: Body, *, key: str | None) -> Job:
+        """Start a job whose clip is a finished video, or an uploaded one, and something new after it.
+
+        :param body: the request: ``video``, an object with an id or a file, ``prompt`` and ``seconds`` of what is new.
+        :param key: value of ``Idempotency-Key``, if any.
+        :return: the new job.
+        :raises ApiError: when the request is refused; no job is started then.
+        """
+        record_key, known_id = self.keys.look_up("extend", key, body)
+        if known_id is not None:
+            return self._replayed_job(known_id)
+        refuse_unknown(body.fields, {"prompt", "seconds", "video"})
+        prompt = required_prompt(body.fields)
+        source = self._source(body)
+        seconds = added_seconds(body.fields, source=source.spec, snapshot=self.models.catalog.get(source.spec.snapshot))
+        return self._start(
+            source.spec.extended(prompt, seconds),
+            new_seconds=seconds,
+            uploads=source.uploads,
+            key=record_key,
+            remixed_from=source.video_id,
+        )
 
     def job(self, video_id: str) -> Job:
         """A job by its id.
@@ -186,48 +231,56 @@ class Service:
             if video_id in self.store.jobs:
                 self.store.remove_job(video_id, "lost")
 
-    def create_cameo(self, body: Body, *, key: str | None) -> Cameo:
-        """Remember a character.
+    def _completed(self, video_id: str, *, param: str) -> Job:
+        """A job that another one can be made from.
 
-        :param body: a form with ``name``, ``description`` and files ``reference_images``.
-        :param key: value of ``Idempotency-Key``, if any.
-        :return: the cameo.
-        :raises ApiError: when the request is refused.
+        :param video_id: the source.
+        :param param: name for the error.
+        :raises ApiError: 404 when it or its model is not there, 400 ``video_not_completed``.
         """
-        record_key, known_id = self._idempotency("create_cameo", key, body)
-        if known_id is not None:
-            self.replays += 1
-            return self.cameo(known_id)
-        refuse_unknown(body.files, {"reference_images"})
-        contents = [checked_image(content, "reference_images") for content in body.files.get("reference_images", [])]
-        images = [(sha256(content), content) for content in contents]
-        cameo = validate_cameo(
-            body.fields,
-            [digest for digest, _ in images],
-            new_id=f"cameo_{secrets.token_hex(16)}",
-            now=self.clock(),
-        )
-        self.store.add_cameo(cameo, images=images, key=record_key)
-        return cameo
+        source = self.store.jobs.get(video_id)
+        if source is None:
+            raise video_not_found(video_id, param=param)
+        status = self.state(source).status
+        if status != "completed":
+            raise ApiError(
+                400,
+                "video_not_completed",
+                f"Only a completed video can be remixed, edited or extended; '{video_id}' is {status}.",
+                param=param,
+            )
+        # Refuses a snapshot that has been shut down since.
+        self._snapshot(source.spec.snapshot)
+        return source
 
-    def cameo(self, cameo_id: str) -> Cameo:
-        """A cameo by its id.
+    def _source(self, body: Body) -> _Source:
+        """What an edit or an extension begins with."""
+        content = uploaded_file(body, "video")
+        if content is None:
+            video_id = source_id(body.fields)
+            return _Source(self._completed(video_id, param="video.id").spec, video_id=video_id)
+        if "video" in body.fields:
+            raise invalid_value("video", "'video' is either a file or the id of a video, not both.")
+        # FFmpeg's libraries are loaded by the first use, not by the start.
+        from airflow_provider_sora.emulator.footage import inspect_video
 
-        :param cameo_id: what its create answered.
-        :raises ApiError: 404 ``cameo_not_found``.
-        """
-        try:
-            return self.store.cameos[cameo_id]
-        except KeyError:
-            raise cameo_not_found(cameo_id) from None
+        video = inspect_video(content, "video")
+        digest = sha256(content)
+        # A file does not say what made it, and these routes take no model.
+        spec = footage_spec(digest, seconds=video.seconds, size=video.size, snapshot=self._snapshot(DEFAULT_MODEL))
+        return _Source(spec, uploads=((digest, content),))
+
+    def _snapshot(self, model: str) -> Snapshot:
+        return self.models.resolve(model, today=datetime.fromtimestamp(self.clock(), UTC).date())
 
     def _start(
         self,
         spec: VideoSpec,
         *,
-        images: list[tuple[str, bytes]],
-        key: tuple[str, str, str] | None,
+        uploads: Iterable[tuple[str, bytes]] = (),
+        key: Key | None,
         remixed_from: str | None = None,
+        new_seconds: int | None = None,
     ) -> Job:
         settings, now = self.settings, self.clock()
         if find_word(spec.texts, settings.refused_words):
@@ -245,15 +298,15 @@ class Service:
             check_in_flight(ends, now, limit=settings.max_in_flight)
         if spec.seed is None:
             spec = spec.with_seed(int(self._random.random() * DRAWN_SEEDS))
-        job = self._plan(spec, now=now, remixed_from=remixed_from)
-        self.store.add_job(job, images=images, key=key)
+        job = self._plan(spec, now=now, remixed_from=remixed_from, new_seconds=new_seconds or spec.seconds)
+        self.store.add_job(job, uploads=uploads, key=key)
         self._started.append(now)
         return job
 
-    def _plan(self, spec: VideoSpec, *, now: float, remixed_from: str | None) -> Job:
+    def _plan(self, spec: VideoSpec, *, now: float, remixed_from: str | None, new_seconds: int) -> Job:
         settings = self.settings
         snapshot = self.models.catalog.get(spec.snapshot)
-        render_seconds = jobs.typical_seconds(snapshot, spec.seconds, time_scale=settings.time_scale)
+        render_seconds = jobs.typical_seconds(snapshot, new_seconds, time_scale=settings.time_scale)
         failure, share = jobs.decide_failure(
             spec,
             rate=jobs.failure_rate(snapshot, settings.failure_rate),
@@ -276,18 +329,7 @@ class Service:
             remixed_from=remixed_from,
         )
 
-    def _idempotency(self, scope: str, key: str | None, body: Body) -> tuple[tuple[str, str, str] | None, str | None]:
-        if key is None:
-            return None, None
-        if not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_LENGTH:
-            raise invalid_value(
-                "Idempotency-Key", f"An Idempotency-Key has 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} characters."
-            )
-        mark = fingerprint(body.fields, body.files)
-        return (scope, key, mark), replayed(self.store.idempotency_record(scope, key), mark)
-
     def _replayed_job(self, video_id: str) -> Job:
-        self.replays += 1
         if video_id not in self.store.jobs:
             raise ApiError(
                 410,

@@ -1,4 +1,4 @@
-"""What the emulator remembers: jobs, cameos, images and idempotency keys, in SQLite."""
+"""What the emulator remembers: jobs, cameos, characters, uploads and idempotency keys, in SQLite."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from airflow_provider_sora.emulator.cameos import Cameo
+from airflow_provider_sora.emulator.characters import Character
 from airflow_provider_sora.emulator.idempotency import IdempotencyRecord
 from airflow_provider_sora.emulator.jobs import Job, state_at
 
@@ -16,9 +17,14 @@ DATABASE = "emulator.sqlite3"
 
 Removal = Literal["deleted", "cancelled", "lost"]
 
+Key = tuple[str, str, str]
+"""Scope, key and fingerprint of a request that came with an ``Idempotency-Key``."""
+
+# The table of uploads is called images because stores were made when there were no others.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (position INTEGER PRIMARY KEY, id TEXT UNIQUE, body TEXT, removal TEXT);
 CREATE TABLE IF NOT EXISTS cameos (position INTEGER PRIMARY KEY, id TEXT UNIQUE, body TEXT);
+CREATE TABLE IF NOT EXISTS characters (position INTEGER PRIMARY KEY, id TEXT UNIQUE, body TEXT);
 CREATE TABLE IF NOT EXISTS images (sha256 TEXT PRIMARY KEY, content BLOB);
 CREATE TABLE IF NOT EXISTS idempotency (
     scope TEXT, key TEXT, fingerprint TEXT, resource_id TEXT, PRIMARY KEY (scope, key)
@@ -31,7 +37,7 @@ class StoreInUse(Exception):
 
 
 class Store:
-    """Jobs and cameos, written through to SQLite: what has been answered survives a kill.
+    """Jobs, cameos and characters, written through to SQLite: what has been answered survives a kill.
 
     Every write is one transaction that is committed before the method returns. The operating system may still
     hold it in memory, so a power cut can lose the last moments and a killed process cannot.
@@ -54,6 +60,7 @@ class Store:
             raise StoreInUse(f"The store {folder} cannot be opened ({error}). Is another emulator using it?") from error
         self.jobs: dict[str, Job] = {}
         self.cameos: dict[str, Cameo] = {}
+        self.characters: dict[str, Character] = {}
         self.removals: dict[str, Removal] = {}
         for video_id, body, removal in self._database.execute("SELECT id, body, removal FROM jobs ORDER BY position"):
             if removal is None:
@@ -62,35 +69,34 @@ class Store:
                 self.removals[video_id] = removal
         for cameo_id, body in self._database.execute("SELECT id, body FROM cameos ORDER BY position"):
             self.cameos[cameo_id] = Cameo.from_dict(json.loads(body))
+        for character_id, body in self._database.execute("SELECT id, body FROM characters ORDER BY position"):
+            self.characters[character_id] = Character(**json.loads(body))
         self._maybe_running = dict(self.jobs)
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def add_job(self, job: Job, *, images: Iterable[tuple[str, bytes]], key: tuple[str, str, str] | None) -> None:
-        """Remember a job, its image and its idempotency key together.
+    def add_job(self, job: Job, *, uploads: Iterable[tuple[str, bytes]], key: Key | None) -> None:
+        """Remember a job, what was uploaded for it and its idempotency key together.
 
         :param job: the job.
-        :param images: SHA-256 and content of each image it uses.
-        :param key: scope, key and fingerprint; None without an ``Idempotency-Key``.
+        :param uploads: SHA-256 and content of each file it uses.
+        :param key: None without an ``Idempotency-Key``.
         """
-        with self._database:
-            self._add_images(images)
-            self._database.execute("INSERT INTO jobs (id, body) VALUES (?, ?)", (job.id, json.dumps(job.to_dict())))
-            self._add_key(key, job.id)
+        self._add("jobs", job, uploads, key)
         self.jobs[job.id] = job
         self._maybe_running[job.id] = job
 
-    def add_cameo(self, cameo: Cameo, *, images: Iterable[tuple[str, bytes]], key: tuple[str, str, str] | None) -> None:
+    def add_cameo(self, cameo: Cameo, *, uploads: Iterable[tuple[str, bytes]], key: Key | None) -> None:
         """Remember a cameo, its images and its idempotency key together; parameters as in :meth:`add_job`."""
-        with self._database:
-            self._add_images(images)
-            self._database.execute(
-                "INSERT INTO cameos (id, body) VALUES (?, ?)", (cameo.id, json.dumps(cameo.to_dict()))
-            )
-            self._add_key(key, cameo.id)
+        self._add("cameos", cameo, uploads, key)
         self.cameos[cameo.id] = cameo
+
+    def add_character(self, character: Character, *, uploads: Iterable[tuple[str, bytes]], key: Key | None) -> None:
+        """Remember a character, its portrait and its idempotency key together; parameters as in :meth:`add_job`."""
+        self._add("characters", character, uploads, key)
+        self.characters[character.id] = character
 
     def remove_job(self, video_id: str, removal: Removal) -> None:
         """Take a job out of sight.
@@ -117,8 +123,8 @@ class Store:
         self._maybe_running = {i: job for i, job in self._maybe_running.items() if state_at(job, now).running}
         return list(self._maybe_running.values())
 
-    def image(self, sha256: str) -> bytes:
-        """Content of an image.
+    def upload(self, sha256: str) -> bytes:
+        """Content of a file.
 
         :param sha256: of its content; it must have been added.
         """
@@ -136,9 +142,16 @@ class Store:
         ).fetchone()
         return IdempotencyRecord(*row) if row else None
 
-    def _add_images(self, images: Iterable[tuple[str, bytes]]) -> None:
-        self._database.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", images)
-
-    def _add_key(self, key: tuple[str, str, str] | None, resource_id: str) -> None:
-        if key is not None:
-            self._database.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?)", (*key, resource_id))
+    def _add(
+        self,
+        table: Literal["jobs", "cameos", "characters"],
+        thing: Job | Cameo | Character,
+        uploads: Iterable[tuple[str, bytes]],
+        key: Key | None,
+    ) -> None:
+        row = (thing.id, json.dumps(thing.to_dict()))
+        with self._database:
+            self._database.executemany("INSERT OR IGNORE INTO images VALUES (?, ?)", uploads)
+            self._database.execute(f"INSERT INTO {table} (id, body) VALUES (?, ?)", row)  # noqa: S608 - a name of ours
+            if key is not None:
+                self._database.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?)", (*key, thing.id))

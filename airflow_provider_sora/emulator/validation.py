@@ -9,7 +9,13 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 from typing import Any
 
-from airflow_provider_sora.emulator.errors import ApiError, cameo_not_found, invalid_value
+from airflow_provider_sora.emulator.errors import (
+    ApiError,
+    cameo_not_found,
+    character_not_found,
+    invalid_value,
+    missing_parameter,
+)
 from airflow_provider_sora.emulator.spec import Scene, VideoSpec
 from airflow_provider_sora.snapshots.catalog import Catalog
 from airflow_provider_sora.snapshots.snapshot import Snapshot
@@ -41,6 +47,7 @@ PARAMETERS = frozenset(
         "style_tuning",
         "storyboard",
         "cameos",
+        "characters",
         "input_reference",
     }
 )
@@ -49,6 +56,7 @@ _FEATURE_OF_PARAMETER = {
     "seed": "seed",
     "storyboard": "storyboards",
     "cameos": "cameos",
+    "characters": "cameos",
     "style_tuning": "style_tuning",
 }
 
@@ -101,6 +109,18 @@ def check_prompt(value: Any, *, param: str = "prompt") -> str:
     return value
 
 
+def required_prompt(fields: Mapping[str, Any]) -> str:
+    """The prompt of a request that needs one.
+
+    :param fields: the request.
+    :return: the prompt.
+    :raises ApiError: 400 when it is missing or :func:`check_prompt` refuses it.
+    """
+    if "prompt" not in fields:
+        raise missing_parameter("prompt")
+    return check_prompt(fields["prompt"])
+
+
 def find_word(texts: Collection[str], words: Collection[str]) -> str | None:
     """Find the first of some words in some texts, whatever its case.
 
@@ -118,6 +138,7 @@ def validate_create(
     snapshot: Snapshot,
     catalog: Catalog,
     known_cameos: Collection[str],
+    known_characters: Collection[str],
     input_reference: str | None = None,
 ) -> VideoSpec:
     """Turn the fields of a create request into a spec.
@@ -126,10 +147,11 @@ def validate_create(
     :param snapshot: the snapshot that will serve it; its limits are the rules.
     :param catalog: used to name a snapshot that could do what this one cannot.
     :param known_cameos: ids of the cameos that exist.
+    :param known_characters: ids of the characters that exist.
     :param input_reference: SHA-256 of the reference image, checked before. Default None.
     :return: the spec, without a seed unless one was sent.
     :raises ApiError: 400 with code ``unknown_parameter``, ``unsupported_parameter``,
-        ``missing_required_parameter``, ``cameo_not_found`` or ``invalid_value``.
+        ``missing_required_parameter``, ``cameo_not_found``, ``character_not_found`` or ``invalid_value``.
     """
     refuse_unknown(fields, PARAMETERS)
     for param, feature in _FEATURE_OF_PARAMETER.items():
@@ -142,9 +164,7 @@ def validate_create(
                 param=param,
             )
     storyboard = _storyboard(fields["storyboard"]) if "storyboard" in fields else ()
-    if "prompt" not in fields and not storyboard:
-        raise ApiError(400, "missing_required_parameter", "Missing required parameter: 'prompt'.", param="prompt")
-    prompt = check_prompt(fields["prompt"]) if "prompt" in fields else ""
+    prompt = "" if storyboard and "prompt" not in fields else required_prompt(fields)
     fallback = math.ceil(storyboard[-1].end) if storyboard else DEFAULT_SECONDS
     seconds = _seconds(fields.get("seconds", fallback), snapshot, catalog)
     if storyboard and storyboard[-1].end > seconds:
@@ -165,6 +185,7 @@ def validate_create(
         style_tuning=_style_tuning(fields["style_tuning"]) if "style_tuning" in fields else (),
         storyboard=storyboard,
         cameos=_cameos(fields["cameos"], known_cameos) if "cameos" in fields else (),
+        characters=_characters(fields["characters"], known_characters) if "characters" in fields else (),
         input_reference=input_reference,
     )
 
@@ -182,13 +203,60 @@ def whole_number(value: Any) -> int | None:
     return None
 
 
-def _seconds(value: Any, snapshot: Snapshot, catalog: Catalog) -> int:
+def whole_seconds(value: Any) -> int:
+    """Check a duration.
+
+    :param value: what was sent.
+    :return: seconds.
+    :raises ApiError: 400 ``invalid_value`` unless it is a whole number above 0 or its text.
+    """
     seconds = whole_number(value)
     if seconds is None or seconds <= 0:
         raise invalid_value(
             "seconds", f"'seconds' must be a whole number above 0, for example 10, not {reprlib.repr(value)}."
         )
-    longest = MAX_SECONDS if snapshot.max_seconds is None else snapshot.max_seconds
+    return seconds
+
+
+def longest_clip(snapshot: Snapshot) -> float:
+    """Seconds that a clip of a snapshot may have."""
+    return MAX_SECONDS if snapshot.max_seconds is None else snapshot.max_seconds
+
+
+def check_size(width: int, height: int, snapshot: Snapshot, *, param: str) -> None:
+    """Refuse a size that a snapshot does not make.
+
+    :param width: pixels.
+    :param height: pixels.
+    :param snapshot: its sizes are the rule; where it names none, a wide range is.
+    :param param: name for the error.
+    :raises ApiError: 400 ``invalid_value``.
+    """
+    size = f"{width}x{height}"
+    if snapshot.sizes and size not in snapshot.sizes:
+        raise invalid_value(param, f"{snapshot.id} makes {', '.join(snapshot.sizes)}, not {size}.")
+    if any(side % 2 or not MIN_SIDE <= side <= MAX_SIDE for side in (width, height)):
+        raise invalid_value(
+            param, f"Width and height must be even and from {MIN_SIDE} to {MAX_SIDE} pixels, not {size}."
+        )
+
+
+def object_id(value: Any, param: str) -> str:
+    """The id in a reference such as ``{"id": "video_…"}``.
+
+    :param value: what was sent.
+    :param param: name for the error.
+    :return: the id, which may be unknown.
+    :raises ApiError: 400 when it is anything else.
+    """
+    if not isinstance(value, Mapping) or not isinstance(value.get("id"), str):
+        raise invalid_value(param, f'\'{param}\' must be an object with an id, {{"id": "…"}}.')
+    refuse_unknown([f"{param}.{name}" for name in value], [f"{param}.id"])
+    return str(value["id"])
+
+
+def _seconds(value: Any, snapshot: Snapshot, catalog: Catalog) -> int:
+    seconds, longest = whole_seconds(value), longest_clip(snapshot)
     if seconds > longest:
         able = [s.id for s in catalog.snapshots if s.max_seconds is not None and s.max_seconds >= seconds]
         hint = f" Snapshots that can: {', '.join(able)}." if able else ""
@@ -205,13 +273,8 @@ def _size(value: Any, snapshot: Snapshot) -> tuple[int, int]:
         raise invalid_value(
             "size", f"'size' must be WIDTHxHEIGHT in pixels, for example 1280x720, not {reprlib.repr(value)}."
         )
-    if snapshot.sizes and value not in snapshot.sizes:
-        raise invalid_value("size", f"{snapshot.id} makes {', '.join(snapshot.sizes)}, not {value}.")
     width, height = int(match[1]), int(match[2])
-    if any(side % 2 or not MIN_SIDE <= side <= MAX_SIDE for side in (width, height)):
-        raise invalid_value(
-            "size", f"Width and height must be even and from {MIN_SIDE} to {MAX_SIDE} pixels, not {value}."
-        )
+    check_size(width, height, snapshot, param="size")
     return width, height
 
 
@@ -288,6 +351,19 @@ def _cameos(value: Any, known: Collection[str]) -> tuple[str, ...]:
         if cameo not in known:
             raise cameo_not_found(cameo, status=400, param=f"cameos[{index}]")
     return tuple(value)
+
+
+def _characters(value: Any, known: Collection[str]) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise invalid_value("characters", '\'characters\' must be [{"id": "char_…"}, …].')
+    return tuple(_character(item, f"characters[{index}]", known) for index, item in enumerate(value))
+
+
+def _character(value: Any, param: str, known: Collection[str]) -> str:
+    character = object_id(value, param)
+    if character not in known:
+        raise character_not_found(character, status=400, param=f"{param}.id")
+    return character
 
 
 def _is_number(value: Any) -> bool:

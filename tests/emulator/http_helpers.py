@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import openai
+from emulator_process import EmulatorProcess
 from PIL import Image
 from starlette.testclient import TestClient
+
+from airflow_provider_sora.emulator.rendering import render_lite_clip
+from airflow_provider_sora.emulator.scenes import Order
+from airflow_provider_sora.emulator.spec import VideoSpec
 
 OLD, NEW = "sora-2-2025-10-06", "sora-2-2025-12-08"
 Emulate = Callable[..., TestClient]
@@ -17,6 +26,19 @@ def image(kind: str = "PNG") -> bytes:
     target = io.BytesIO()
     Image.new("RGB", (64, 64), "orange").save(target, kind)
     return target.getvalue()
+
+
+@cache
+def mp4(seconds: int = 4, width: int = 720, height: int = 1280) -> bytes:
+    spec = VideoSpec(snapshot=NEW, prompt="an upload", seconds=seconds, width=width, height=height, seed=1)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "upload.mp4"
+        render_lite_clip(Order(spec=spec, rounded=True, fps=24, label=False), path)
+        return path.read_bytes()
+
+
+def client_of(emulator: EmulatorProcess, **options: Any) -> openai.OpenAI:
+    return openai.OpenAI(base_url=emulator.base_url, **{"api_key": "any", "max_retries": 0, "timeout": 20, **options})
 
 
 def create(client: TestClient, **fields: Any) -> dict[str, Any]:

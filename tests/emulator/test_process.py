@@ -1,4 +1,4 @@
-"""The emulator as a process: the command, the openai SDK, restarts and broken connections."""
+"""The emulator as a process: the command, restarts and broken connections."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import openai
 import pytest
+from emulator.http_helpers import client_of
 from emulator_process import EmulatorProcess
 
 HURRIED = ("--time-scale", "1000", "--failure-rate", "0", "--lite", "--faults")
@@ -25,10 +25,6 @@ def _quiet_deprecations() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
-
-
-def client_of(emulator: EmulatorProcess, **options: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=emulator.base_url, **{"api_key": "any", "max_retries": 0, "timeout": 20, **options})
 
 
 def finished(client: openai.OpenAI, video_id: str) -> Any:
@@ -49,67 +45,6 @@ def faulty(emulator: EmulatorProcess) -> Iterator[EmulatorProcess]:
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "airflow_provider_sora.emulator", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=Path(__file__).parents[2])
-
-
-class TestSdk:
-    def test_the_typed_client_goes_all_the_way(self, emulator: EmulatorProcess, tmp_path: Path) -> None:
-        client = client_of(emulator)
-        video = client.videos.create(prompt="a cat", model="sora-2", seconds="8", size="1280x720")
-        assert video.model == "sora-2-2025-12-08"
-        assert finished(client, video.id).status == "completed"
-        client.videos.download_content(video.id).write_to_file(tmp_path / "clip.mp4")
-        with av.open(str(tmp_path / "clip.mp4")) as container:
-            assert container.duration == 8_000_000
-            assert container.streams.video[0].width == 1280
-        assert client.videos.download_content(video.id, variant="thumbnail").content[8:12] == b"WEBP"
-        remix = client.videos.remix(video.id, prompt="a fox")
-        assert remix.remixed_from_video_id == video.id
-        listed = [item.id for item in client.videos.list(limit=1)]
-        assert listed[:2] == [remix.id, video.id]
-        assert client.videos.delete(video.id).deleted
-        with pytest.raises(openai.NotFoundError) as raised:
-            client.videos.retrieve(video.id)
-        assert raised.value.code == "video_not_found"
-
-    def test_its_own_polling_follows_our_header(self, emulator: EmulatorProcess) -> None:
-        started = time.monotonic()
-        video = client_of(emulator).videos.create_and_poll(prompt="a cat", seconds="4")
-        assert video.status == "completed"
-        assert time.monotonic() - started < 1
-
-    def test_a_reference_image_can_be_uploaded(self, emulator: EmulatorProcess) -> None:
-        pixel = b"\x89PNG\r\n\x1a\n" + bytes.fromhex(
-            "0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003010100c9fe92ef"
-            "0000000049454e44ae426082"
-        )
-        client = client_of(emulator)
-        video = client.videos.create(prompt="a cat", input_reference=("pixel.png", pixel, "image/png"))
-        assert finished(client, video.id).status == "completed"
-
-    def test_extra_fields_and_json_bodies_work(self, emulator: EmulatorProcess) -> None:
-        client = client_of(emulator)
-        scenes = [{"start": 0, "end": 5, "prompt": "dawn"}, {"start": 5, "end": 10, "prompt": "night"}]
-        video = client.videos.create(
-            prompt="a day",
-            extra_body={"seconds": 10, "seed": 7, "storyboard": {"scenes": scenes}},
-            extra_headers={"Content-Type": "application/json"},
-        )
-        assert video.seconds == "10"
-        assert video.to_dict()["storyboard"] == {"scenes": scenes}
-
-    def test_errors_arrive_as_typed_exceptions(self, emulator: EmulatorProcess) -> None:
-        client = client_of(emulator)
-        with pytest.raises(openai.BadRequestError) as refused:
-            client.videos.create(prompt="a cat", extra_body={"seconds": 30})
-        assert (refused.value.code, refused.value.param) == ("invalid_value", "seconds")
-        with pytest.raises(openai.NotFoundError) as unknown:
-            client.videos.create(prompt="a cat", model="sora-9")
-        assert unknown.value.code == "model_not_found"
-
-    def test_models_can_be_listed_and_retrieved(self, emulator: EmulatorProcess) -> None:
-        client = client_of(emulator)
-        assert "sora-2-2025-10-06" in [model.id for model in client.models.list()]
-        assert client.models.retrieve("sora-2").to_dict()["alias_of"] == "sora-2-2025-12-08"
 
 
 class TestFaults:

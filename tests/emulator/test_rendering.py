@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ import av
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from airflow_provider_sora.emulator.footage import Footage, inspect_video
 from airflow_provider_sora.emulator.labels import draw_band, font, timecode, wrap
 from airflow_provider_sora.emulator.library import RenderingStopped
 from airflow_provider_sora.emulator.rendering import (
     LITE_FPS,
-    Order,
     render_clip,
     render_lite_clip,
     render_spritesheet,
     render_thumbnail,
 )
+from airflow_provider_sora.emulator.scenes import Order
 from airflow_provider_sora.emulator.spec import Scene, VideoSpec
 
 SPEC = VideoSpec(snapshot="sora-2-2025-12-08", prompt="@小橘猫 等雨停", seconds=2, width=320, height=180, seed=7)
@@ -174,7 +176,7 @@ class TestImages:
         assert difference(frames(clip(tmp_path, order))[0], Image.new("RGB", (320, 180), "#2040c0")) < 6
 
     def test_a_cameo_appears(self, tmp_path: Path) -> None:
-        order = replace(change(cameos=("cameo_1",)), cameos=(png("#ff00ff"),))
+        order = replace(change(cameos=("cameo_1",)), portraits=(png("#ff00ff"),))
         assert difference(frames(clip(tmp_path, order))[24], frames(clip(tmp_path, ORDER))[24]) > 1
 
     def test_thumbnails_are_webp_and_sprite_sheets_jpeg(self, tmp_path: Path) -> None:
@@ -183,6 +185,83 @@ class TestImages:
         with Image.open(tmp_path / "thumbnail") as thumbnail, Image.open(tmp_path / "sheet") as sheet:
             assert (thumbnail.format, thumbnail.size) == ("WEBP", (320, 180))
             assert (sheet.format, sheet.size) == ("JPEG", (1280, 720))
+
+
+class TestExtensions:
+    EXTENDED = replace(change(), spec=SPEC.extended("then a fox", 1), extends=ORDER)
+
+    def test_the_source_comes_first_and_the_rest_begins_where_it_ended(self, tmp_path: Path) -> None:
+        source, whole = frames(clip(tmp_path, ORDER)), frames(clip(tmp_path, self.EXTENDED))
+        assert len(whole) == 72
+        assert max(difference(a, b) for a, b in zip(source, whole, strict=False)) < 3
+        assert difference(whole[47], whole[48]) < 3
+        assert difference(whole[47], whole[71]) > 2
+
+    def test_a_storyboard_ends_with_its_last_scene(self, tmp_path: Path) -> None:
+        spec = replace(SPEC, storyboard=(Scene(start=0, end=1, prompt="dawn"), Scene(start=1, end=2, prompt="night")))
+        order = replace(ORDER, spec=spec.extended("then a fox", 1), extends=replace(ORDER, spec=spec))
+        whole = frames(clip(tmp_path, order))
+        assert difference(whole[47], whole[48]) < 3
+
+    def test_pictures_come_from_both_parts(self, tmp_path: Path) -> None:
+        render_spritesheet(self.EXTENDED, tmp_path / "sheet")
+        with Image.open(tmp_path / "sheet") as sheet:
+            first, last = sheet.crop((0, 0, 320, 180)), sheet.crop((960, 540, 1280, 720))
+        assert difference(first, last) > 5
+
+    def test_another_prompt_is_one_for_every_part(self) -> None:
+        edited = self.EXTENDED.spec.with_prompt("in blue")
+        assert edited.extends is not None
+        assert (edited.prompt, edited.extends.prompt) == ("in blue", "in blue")
+        assert VideoSpec.from_dict(edited.to_dict()) == edited
+
+
+class TestFootage:
+    def footage(self, folder: Path, **changes: Any) -> Order:
+        content = clip(folder, replace(ORDER, label=False)).read_bytes()
+        return replace(change(footage="x", **changes), footage=content)
+
+    def test_without_a_prompt_it_is_shown_as_it_is(self, tmp_path: Path) -> None:
+        source = frames(clip(tmp_path, ORDER))
+        shown = frames(clip(tmp_path, self.footage(tmp_path, prompt="")))
+        assert max(difference(a, b) for a, b in zip(source, shown, strict=True)) < 3
+
+    def test_with_a_prompt_something_comes_up_over_it(self, tmp_path: Path) -> None:
+        source, edited = frames(clip(tmp_path, ORDER)), frames(clip(tmp_path, self.footage(tmp_path, prompt="a fox")))
+        assert difference(source[0], edited[0]) < 3
+        assert difference(source[40], edited[40]) > 2
+
+    def test_the_last_picture_stays_to_the_end(self, tmp_path: Path) -> None:
+        shown = frames(clip(tmp_path, self.footage(tmp_path, prompt="", seconds=3)))
+        assert difference(shown[47], shown[71]) < 1
+
+    def test_pictures_of_it_may_be_asked_for_in_any_order(self, tmp_path: Path) -> None:
+        footage = Footage(clip(tmp_path, ORDER).read_bytes(), (160, 90))
+        first, later, again = footage.at(0), footage.at(1.5), footage.at(0)
+        assert difference(first, again) == 0
+        assert difference(first, later) > 2
+
+    def test_its_facts_are_those_of_the_file(self, tmp_path: Path) -> None:
+        facts = inspect_video(clip(tmp_path, ORDER).read_bytes(), "video")
+        assert (facts.seconds, facts.size) == (pytest.approx(2), (320, 180))
+        with Image.open(io.BytesIO(facts.portrait)) as portrait:
+            assert portrait.format == "PNG"
+
+    def test_a_film_of_a_turned_camera_is_upright(self, tmp_path: Path) -> None:
+        halves = Image.new("RGB", (320, 180), "blue")
+        halves.paste("red", (0, 0, 160, 180))
+        target = io.BytesIO()
+        halves.save(target, "PNG")
+        order = replace(change(input_reference="x", seconds=1), reference=target.getvalue(), label=False)
+        content = bytearray(clip(tmp_path, order).read_bytes())
+        # The track header's matrix says: turn by a quarter, clockwise. What was left is then above.
+        matrix = content.index(b"tkhd") + 4 + 40
+        content[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+        facts = inspect_video(bytes(content), "video")
+        assert facts.size == (180, 320)
+        with Image.open(io.BytesIO(facts.portrait)) as portrait:
+            red, _, blue = portrait.getpixel((90, 20))  # type: ignore[misc]
+        assert red > 200 > 60 > blue
 
 
 class TestLiteFiles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,14 @@ class TestRemix:
         client = emulate()
         response = client.post(f"/v1/videos/{create(client)['id']}/remix", json={"prompt": "a fox"})
         assert error_of(response, 400)["code"] == "video_not_completed"
+
+    def test_a_snapshot_that_was_shut_down_makes_none(self, emulate: Emulate, clock: Any) -> None:
+        tomorrow = datetime.fromtimestamp(clock.now, UTC).date() + timedelta(days=1)
+        client = emulate(shutdown_dates={OLD: tomorrow})
+        source = create(client, model=OLD)
+        clock.advance(86_400)
+        response = client.post(f"/v1/videos/{source['id']}/remix", json={"prompt": "a fox"})
+        assert error_of(response, 404)["code"] == "model_not_found"
 
 
 class TestCameos:

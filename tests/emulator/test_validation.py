@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,12 +16,17 @@ from airflow_provider_sora.emulator.validation import PARAMETERS, find_word, val
 from airflow_provider_sora.snapshots.catalog import Catalog
 
 CATALOG = Catalog.builtin()
+NOBODY: dict[str, tuple[str, ...]] = {"known_cameos": (), "known_characters": ()}
 OLD, NEW = "sora-2-2025-10-06", "sora-2-2025-12-08"
 
 
 def spec_of(snapshot: str = NEW, **fields: Any) -> VideoSpec:
     return validate_create(
-        {"prompt": "a cat", **fields}, snapshot=CATALOG.get(snapshot), catalog=CATALOG, known_cameos={"cameo_1"}
+        {"prompt": "a cat", **fields},
+        snapshot=CATALOG.get(snapshot),
+        catalog=CATALOG,
+        known_cameos={"cameo_1"},
+        known_characters={"char_1"},
     )
 
 
@@ -45,7 +51,11 @@ class TestDefaults:
 
     def test_a_storyboard_needs_no_prompt_of_its_own(self) -> None:
         spec = validate_create(
-            {"storyboard": scenes((0, 5))}, snapshot=CATALOG.get(NEW), catalog=CATALOG, known_cameos=()
+            {"storyboard": scenes((0, 5))},
+            snapshot=CATALOG.get(NEW),
+            catalog=CATALOG,
+            known_cameos=(),
+            known_characters=(),
         )
         assert spec.prompt == ""
 
@@ -74,7 +84,12 @@ class TestDuration:
 class TestFeatures:
     @pytest.mark.parametrize(
         ("param", "value"),
-        [("storyboard", scenes((0, 4))), ("cameos", ["cameo_1"]), ("style_tuning", {"grain": 0.1})],
+        [
+            ("storyboard", scenes((0, 4))),
+            ("cameos", ["cameo_1"]),
+            ("characters", [{"id": "char_1"}]),
+            ("style_tuning", {"grain": 0.1}),
+        ],
     )
     def test_the_older_snapshot_refuses_what_only_the_newer_has(self, param: str, value: object) -> None:
         spec_of(NEW, **{param: value})
@@ -98,6 +113,23 @@ class TestFeatures:
     def test_cameos_must_be_a_list_of_ids(self, value: object) -> None:
         assert refusal_of(cameos=value).param == "cameos"
 
+    def test_unknown_characters_are_refused_by_position(self) -> None:
+        error = refusal_of(characters=[{"id": "char_1"}, {"id": "char_2"}])
+        assert (error.code, error.param) == ("character_not_found", "characters[1].id")
+
+    @pytest.mark.parametrize(
+        ("value", "param"),
+        [
+            ("char_1", "characters"),
+            ({"id": "char_1"}, "characters"),
+            (["char_1"], "characters[0]"),
+            ([{"id": None}], "characters[0]"),
+            ([{"id": "char_1", "name": "Tom"}], "characters[0].name"),
+        ],
+    )
+    def test_characters_must_be_a_list_of_objects_with_an_id(self, value: object, param: str) -> None:
+        assert refusal_of(characters=value).param == param
+
     def test_a_size_that_the_snapshot_does_not_make_is_refused(self) -> None:
         assert refusal_of(size="1792x1024").param == "size"
         assert spec_of("sora-2-pro-2025-10-06", size="1792x1024").width == 1792
@@ -110,7 +142,7 @@ class TestFeatures:
         unknown = Catalog.builtin().extended([{"id": "wan"}], source="a test").get("wan")
         for fields in ({"seconds": 121}, {"size": "32x32"}, {"size": "9998x9998"}, {"style": "two\nlines"}):
             with pytest.raises(ApiError, match=r"at most 120 s|from 64 to 4096|1 to 64 characters"):
-                validate_create({"prompt": "a", **fields}, snapshot=unknown, catalog=CATALOG, known_cameos=())
+                validate_create({"prompt": "a", **fields}, snapshot=unknown, catalog=CATALOG, **NOBODY)
 
     @pytest.mark.parametrize("value", [-1, 2**63, 1.5, "abc", True])
     def test_a_seed_is_a_whole_number_that_fits_63_bits(self, value: object) -> None:
@@ -142,7 +174,7 @@ class TestUnknownParameters:
 class TestPrompts:
     def test_a_missing_prompt_is_named(self) -> None:
         with pytest.raises(ApiError, match="Missing required parameter: 'prompt'"):
-            validate_create({}, snapshot=CATALOG.get(NEW), catalog=CATALOG, known_cameos=())
+            validate_create({}, snapshot=CATALOG.get(NEW), catalog=CATALOG, **NOBODY)
 
     @pytest.mark.parametrize("value", ["", "   ", 7, None, ["a"]])
     def test_it_must_be_text(self, value: object) -> None:
@@ -188,6 +220,18 @@ class TestStoryboards:
         assert [scene.end for scene in spec.storyboard] == edges[1:]
 
 
+class TestDigests:
+    def test_a_request_of_the_first_days_keeps_its_digest_and_with_it_its_fate(self) -> None:
+        spec = VideoSpec(snapshot="s", prompt="p", seconds=3, width=64, height=64, seed=1)
+        assert spec.digest == "c8c2888e4b6ea970d5b32cbd033696f5a0b7856f94ffb3d0e8781e387e596951"
+        assert replace(spec, characters=("char_1",)).digest != spec.digest != replace(spec, footage="x").digest
+
+    def test_a_spec_of_the_first_days_can_be_read(self) -> None:
+        spec = spec_of(seed=1)
+        later = ("characters", "footage", "extends")
+        assert VideoSpec.from_dict({k: v for k, v in spec.to_dict().items() if k not in later}) == spec
+
+
 class TestAnything:
     json = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -198,7 +242,7 @@ class TestAnything:
     @given(st.dictionaries(st.sampled_from(sorted(PARAMETERS)), json))
     def test_no_value_makes_validation_crash(self, fields: dict[str, Any]) -> None:
         try:
-            spec = validate_create(fields, snapshot=CATALOG.get(NEW), catalog=CATALOG, known_cameos=())
+            spec = validate_create(fields, snapshot=CATALOG.get(NEW), catalog=CATALOG, **NOBODY)
         except ApiError:
             return
         assert VideoSpec.from_dict(spec.to_dict()) == spec
