@@ -10,6 +10,7 @@ from airflow_provider_sora.exceptions import ArtifactMismatchError
 from airflow_provider_sora.media.archive import write_sidecar
 from airflow_provider_sora.media.download import Content, fetch
 from airflow_provider_sora.media.probe import examine
+from airflow_provider_sora.media.storage import Spooled
 from airflow_provider_sora.videos.result import VideoResult
 
 if TYPE_CHECKING:
@@ -37,21 +38,34 @@ def keep_video(
     :raises ArtifactMismatchError: ``strict``, and the file is not what was asked for.
     """
     with fetch(open_content, near=target) as spooled:
-        info, faults = examine(spooled.path, seconds=result.request.get("seconds"), size=result.request.get("size"))
-        spooled.commit(target)
-        artifact = {
-            # An object store's own form names the Airflow connection too, so that any task can open it.
-            "uri": str(target),
-            "bytes": spooled.bytes,
-            "sha256": spooled.sha256,
-            "media_type": spooled.media_type,
-            "matches": not faults,
-            **(info.to_dict() if info else _NOT_KNOWN),
-        }
-    kept = result.kept(artifact, warnings=faults)
-    write_sidecar(target, kept.to_dict())
+        kept = keep_file(result, spooled, target=target)
     if strict:
         require_match(kept)
+    return kept
+
+
+def keep_file(result: VideoResult, spooled: Spooled, *, target: ObjectStoragePath) -> VideoResult:
+    """Look at a whole file, put it in its place, and its provenance beside it.
+
+    :param result: the record so far.
+    :param spooled: the file.
+    :param target: what it becomes.
+    :return: the record with its artifact; what is not as asked is among its warnings.
+    :raises DownloadError: it could not be stored.
+    """
+    info, faults = examine(spooled.path, seconds=result.expected_seconds, size=result.request.get("size"))
+    spooled.commit(target)
+    artifact = {
+        # An object store's own form names the Airflow connection too, so that any task can open it.
+        "uri": str(target),
+        "bytes": spooled.bytes,
+        "sha256": spooled.sha256,
+        "media_type": spooled.media_type,
+        "matches": not faults and result.is_served_as_asked,
+        **(info.to_dict() if info else _NOT_KNOWN),
+    }
+    kept = result.kept(artifact, warnings=faults)
+    write_sidecar(target, kept.to_dict())
     return kept
 
 

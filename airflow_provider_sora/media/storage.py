@@ -98,7 +98,7 @@ def check_writable(folder: str) -> ObjectStoragePath:
     :raises OutputPathError: with the reason, and what to do.
     """
     folder = folder.strip()
-    shown = re.sub(r"//[^/@]*:[^/@]*@", "//***@", folder)
+    shown = without_secrets(folder)
     if not folder:
         raise OutputPathError("Nothing was submitted: output_path is empty. Give the folder for the video.")
     if shown != folder:
@@ -130,6 +130,18 @@ def folder_at(folder: str) -> ObjectStoragePath:
 
     path = ObjectStoragePath(folder.strip())
     return ObjectStoragePath(f"file://{Path(path.path).expanduser().absolute()}") if is_local(path) else path
+
+
+def without_secrets(address: str) -> str:
+    """A path or URL as messages and results name it: without passwords and tokens, and without the query of a web
+    address, which signs the URLs of private files.
+
+    :param address: as its author wrote it.
+    """
+    if not address.lower().startswith(("http://", "https://")):
+        return re.sub(r"//[^/@]*:[^/]*@", "//***@", address)
+    bare = re.sub(r"[?#].*", "", address, flags=re.DOTALL)
+    return re.sub(r"//[^/]*@", "//***@", bare)
 
 
 def is_local(path: ObjectStoragePath) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from array import array
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -56,6 +58,67 @@ def make_clip(tmp_path: Path) -> MakeClip:
         return path
 
     return make
+
+
+@pytest.fixture
+def make_scene(tmp_path: Path) -> MakeClip:
+    """Makes a clip that tells where it came from: each frame has its own grey, each scene its colour and a beep.
+
+    It has B-frames, as the clips of real servers do, so that frames are stored in another order than shown.
+    """
+    av = pytest.importorskip("av")
+    numbers = itertools.count()
+
+    def make(
+        *,
+        frames: int = 12,
+        width: int = 64,
+        height: int = 48,
+        fps: Fraction | int = 24,
+        colour: tuple[int, int] = (128, 128),
+        sound_seconds: float | None = 0.5,
+        hertz: int = 1000,
+        rate: int = 48_000,
+        layout: str = "mono",
+        beep_seconds: float = 0.1,
+        options: dict[str, str] | None = None,
+    ) -> Path:
+        path = tmp_path / f"scene-{next(numbers)}.mp4"
+        with av.open(str(path), "w") as container:
+            chosen = {"crf": "12", "bf": "2", "b-adapt": "0", "threads": "1", **(options or {})}
+            picture = container.add_stream("libx264", rate=fps, options=chosen)
+            picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
+            if sound_seconds is not None:
+                sound = container.add_stream("aac", rate=rate, layout=layout)
+            for n in range(frames):
+                frame = av.VideoFrame(width, height, "yuv420p")
+                for plane, value in zip(frame.planes, (scene_grey(n), *colour), strict=True):
+                    plane.update(bytes([value]) * plane.buffer_size)
+                frame.pts, frame.time_base = n, 1 / Fraction(fps)
+                container.mux(picture.encode(frame))
+            container.mux(picture.encode())
+            if sound_seconds is not None:
+                wave = array(
+                    "f",
+                    (
+                        0.5 * math.sin(2 * math.pi * hertz * n / rate) if n < beep_seconds * rate else 0.0
+                        for n in range(round(sound_seconds * rate))
+                    ),
+                )
+                samples = av.AudioFrame("fltp", layout, len(wave))
+                for plane in samples.planes:
+                    plane.update(wave.tobytes())
+                samples.sample_rate, samples.pts, samples.time_base = rate, 0, Fraction(1, rate)
+                container.mux(sound.encode(samples))
+                container.mux(sound.encode())
+        return path
+
+    return make
+
+
+def scene_grey(number: int) -> int:
+    """The grey of a frame of a scene by its number: neighbours differ by more than an encoder changes."""
+    return 40 + number * 8 % 176
 
 
 @pytest.fixture(scope="session")

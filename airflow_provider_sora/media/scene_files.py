@@ -1,0 +1,93 @@
+"""Scenes of a storyboard from a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_sora.exceptions import InvalidRequestError, OutputPathUnavailableError
+from airflow_provider_sora.media.storage import describe, is_local, without_secrets
+
+#: Larger files are no storyboards.
+MAX_FILE_BYTES = 1024 * 1024
+
+
+class _MalformedFile(ValueError):
+    def __init__(self, lineno: int | None) -> None:
+        super().__init__("malformed")
+        self.lineno = lineno
+
+
+def read_scenes(path: str) -> Any:
+    """The scenes that a file holds, to be checked by :meth:`~airflow_provider_sora.videos.storyboard.Storyboard.parse`.
+
+    :param path: a local path or any object storage URL that Airflow reads, ending in ``.json``, ``.yaml``, ``.yml`` or
+        ``.csv``; a CSV file has the columns ``start``, ``end`` and ``prompt``.
+    :raises InvalidRequestError: it is not there, may not be read, is too large, or is malformed.
+    :raises OutputPathUnavailableError: its store does not answer as it should; this may pass.
+    """
+    suffix, shown = path.rpartition(".")[2].lower(), without_secrets(path)
+    readers: dict[str, Callable[[str], Any]] = {"json": json.loads, "yaml": _yaml, "yml": _yaml, "csv": _csv}
+    read = readers.get(suffix)
+    if read is None:
+        raise InvalidRequestError(
+            f"Nothing was submitted: scenes are read from a .json, .yaml, .yml or .csv file, not from {shown!r}."
+        )
+    text = _text(path, shown)
+    try:
+        return read(text)
+    except (ValueError, csv.Error, RecursionError) as error:
+        # Only where the fault is: the message of a parser may quote a file that nobody meant to be shown.
+        line = getattr(error, "lineno", None)
+        where = f", near line {line}" if line is not None else ""
+        raise InvalidRequestError(f"Nothing was submitted: {shown} is not a {suffix.upper()} file{where}.") from None
+
+
+def _text(path: str, shown: str) -> str:
+    from airflow.sdk import ObjectStoragePath
+
+    if path != shown:
+        raise InvalidRequestError(
+            f"Nothing was submitted: the path of scenes, {shown}, holds credentials, which would be seen in logs. Put "
+            "them into an Airflow connection and name it: s3://conn_id@bucket/scenes.json."
+        )
+    try:
+        file_path = ObjectStoragePath(path)
+        if is_local(file_path) and not Path(file_path.path).is_file():
+            # A pipe would be waited for without end.
+            raise FileNotFoundError(f"there is no file {shown}")
+        with file_path.open("rb") as file:
+            content: bytes = file.read(MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, PermissionError, IsADirectoryError, ValueError, ImportError) as error:
+        raise InvalidRequestError(
+            f"Nothing was submitted: scenes {shown} cannot be read: {describe(error)}."
+        ) from error
+    except Exception as error:
+        raise OutputPathUnavailableError(
+            f"Nothing was submitted: scenes {shown} cannot be read for now: {describe(error)}."
+        ) from error
+    if len(content) > MAX_FILE_BYTES:
+        raise InvalidRequestError(f"Nothing was submitted: scenes {shown} is larger than {MAX_FILE_BYTES >> 20} MiB.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequestError(f"Nothing was submitted: scenes {shown} is not UTF-8 text.") from None
+
+
+def _yaml(text: str) -> Any:
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise _MalformedFile(mark.line + 1 if mark else None) from None
+
+
+def _csv(text: str) -> list[dict[str, str]]:
+    rows = csv.DictReader(io.StringIO(text), strict=True)
+    return [{name.strip().lower(): value for name, value in row.items() if name} for row in rows]
