@@ -17,7 +17,9 @@ def is_told_by_lists(request: VideoRequest) -> bool:
 
     :param request: what was asked for.
     """
-    return not (request.input_reference or request.cameos or request.style or request.extra_body)
+    told = ("prompt", "seconds", "size", "seed")
+    plain = request.to_dict()
+    return request.source is None and all(plain[name] in (None, [], {}) for name in plain if name not in told)
 
 
 def orphans(jobs: Iterable[VideoJob], *, request: VideoRequest, snapshot: str, intended_at: datetime) -> list[VideoJob]:
@@ -56,7 +58,8 @@ def may_be_ours(job: VideoJob, *, request: VideoRequest, intended_at: datetime) 
     return (
         job.prompt in (None, request.prompt)
         and (job.created_at is None or job.created_at >= intended_at - CLOCK_TOLERANCE)
-        and job.seconds in (None, request.seconds)
+        # Of what is made from another video the server may tell the length of both.
+        and (request.source is not None or request.seconds is None or job.seconds in (None, request.seconds))
         and (request.size is None or job.size in (None, request.size))
         and (request.seed is None or job.seed in (None, request.seed))
     )

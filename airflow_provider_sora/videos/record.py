@@ -21,6 +21,8 @@ from airflow_provider_sora.videos.result import VideoResult
 #: Bytes of a request that are kept in a record: a task's state store takes 64 KiB for a key.
 LARGEST_REQUEST = 32 * 1024
 
+_LONG = ("prompt", "sent_prompt", "storyboard")
+
 
 class Phase(StrEnum):
     """How far a submission came."""
@@ -104,14 +106,16 @@ class SubmissionRecord:
         """
         return replace(self, phase=phase, result=_storable(result))
 
-    def restored(self, prompt: Callable[[], str]) -> VideoResult:
+    def restored(self, asked: Callable[[], Mapping[str, Any]]) -> VideoResult:
         """The result of the recorded moment.
 
-        :param prompt: gives the prompt of this request, for a record that had to leave it out.
+        :param asked: gives what was asked for, for a record that had to leave the long texts out; nothing where it is
+            not known any more.
         """
         request = dict(self.result["request"])
         if request["prompt"] is None:
-            request["prompt"] = prompt()
+            known = asked()
+            request |= {"prompt": known.get("prompt", ""), "storyboard": known.get("storyboard")}
         return VideoResult.from_dict({**self.result, "request": request})
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,7 +145,7 @@ class SubmissionRecord:
                 phase=Phase(data["phase"]),
                 result=data["result"],
             )
-            record.restored(lambda: "")
+            record.restored(dict)
         except (KeyError, ValueError, TypeError) as error:
             raise RecordError(
                 f"The record of this task's submission cannot be read ({type(error).__name__}: {error}). Nothing was "
@@ -171,5 +175,5 @@ def next_step(record: SubmissionRecord | None, fingerprint: str) -> NextStep:
 def _storable(result: VideoResult) -> dict[str, Any]:
     stored = result.to_dict()
     if len(json.dumps(stored["request"])) > LARGEST_REQUEST:
-        stored["request"] = {**stored["request"], "prompt": None}
+        stored["request"] = {**stored["request"], **dict.fromkeys(_LONG)}
     return stored

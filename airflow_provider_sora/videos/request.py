@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from airflow_provider_sora.exceptions import InvalidRequestError
 from airflow_provider_sora.snapshots.catalog import Catalog
 from airflow_provider_sora.snapshots.snapshot import SIZE, Snapshot
+from airflow_provider_sora.videos.arguments import is_text, number, refusal, whole
+from airflow_provider_sora.videos.cameo import Cameo, faults_of_mentions, faults_of_repetition
 from airflow_provider_sora.videos.job import SEEDS
+from airflow_provider_sora.videos.source import Source
+from airflow_provider_sora.videos.storyboard import TIME_TOLERANCE, Storyboard
+from airflow_provider_sora.videos.style import StyleTuning
 
 #: OpenAI's limit for the prompt of a video; longer ones were refused by its API.
 MAX_PROMPT_CHARACTERS = 32_000
@@ -19,7 +24,21 @@ MAX_PROMPT_CHARACTERS = 32_000
 #: Ten seconds cost one unit of quota on the Sora snapshots.
 DEFAULT_SECONDS = 10
 
-_OWN_ARGUMENTS = frozenset({"model", "prompt", "seconds", "size", "seed", "style", "cameos"})
+#: Parameters that only some servers take; a backend's profile says which, and under which name.
+PARAMETERS = (
+    "size",
+    "seed",
+    "style",
+    "style_tuning",
+    "negative_prompt",
+    "fps",
+    "num_frames",
+    "guidance_scale",
+    "num_inference_steps",
+)
+
+#: What ``extra_body`` must not hold, because it decides what is rendered and who pays for how much.
+_NEVER_EXTRA = frozenset({"model", "prompt", "seconds", "size", "cameos", "storyboard", "input_reference"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,101 +48,175 @@ class InputReference:
     :param name: file name that is sent with it.
     :param media_type: ``image/png``, say.
     :param data: its bytes.
+    :param source: names where it comes from, in the place of its hash, for a picture that is made anew in each attempt.
+    :param make: makes its bytes where they are needed, in the place of ``data``.
     """
 
     name: str
     media_type: str
-    data: bytes = field(repr=False)
+    data: bytes = field(default=b"", repr=False)
+    source: str | None = None
+    make: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes."""
+        return self.data if self.make is None else self.make()
 
     def to_dict(self) -> dict[str, str]:
         """Everything but the bytes, of which the hash stands for them."""
-        digest = hashlib.sha256(self.data).hexdigest()
-        return {"name": self.name, "media_type": self.media_type, "sha256": f"sha256:{digest}"}
+        digest = self.source or f"sha256:{hashlib.sha256(self.content).hexdigest()}"
+        return {"name": self.name, "media_type": self.media_type, "sha256": digest}
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoRequest:
     """One clip, as its author means it; a backend's profile says how it is written on the wire.
 
-    :param prompt: what is to be seen and heard, up to 32,000 characters.
-    :param seconds: length of the clip, a whole number.
+    :param prompt: what is to be seen and heard, up to 32,000 characters; may be empty with a storyboard.
+    :param seconds: length of the clip, a whole number; None where only the server knows it, as of a source.
     :param size: ``WIDTHxHEIGHT``; None for the server's own choice.
     :param style: name of a style preset.
+    :param style_tuning: how much of what.
     :param seed: for the same clip again on the same snapshot.
+    :param negative_prompt: what is not to be seen.
+    :param fps: frames a second.
+    :param num_frames: number of frames, in the place of ``seconds``.
+    :param guidance_scale: how closely the prompt is followed.
+    :param num_inference_steps: how long each frame is worked on.
     :param input_reference: a picture to begin from.
-    :param cameos: ids of characters that appear.
+    :param cameos: characters that appear.
+    :param storyboard: its scenes.
+    :param render_as: how they are rendered, ``native``, ``prompt`` or ``stitch``; None for what the backend prefers.
+    :param continuity: with ``stitch``, whether each begins with the ``last_frame`` of the one before it, or ``none``.
+    :param source: the video that it is made from.
     :param extra_body: parameters of the server that this class does not know, sent as they are.
     """
 
     prompt: str
-    seconds: int = DEFAULT_SECONDS
+    seconds: int | None = DEFAULT_SECONDS
     size: str | None = None
     style: str | None = None
+    style_tuning: StyleTuning | None = None
     seed: int | None = None
+    negative_prompt: str | None = None
+    fps: int | None = None
+    num_frames: int | None = None
+    guidance_scale: float | None = None
+    num_inference_steps: int | None = None
     input_reference: InputReference | None = None
-    cameos: tuple[str, ...] = ()
+    cameos: tuple[Cameo, ...] = ()
+    storyboard: Storyboard | None = None
+    render_as: str | None = None
+    continuity: str | None = None
+    source: Source | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(
         cls,
         *,
-        prompt: str,
-        seconds: int | float | str = DEFAULT_SECONDS,
+        prompt: str = "",
+        seconds: int | float | str | None = DEFAULT_SECONDS,
         size: str | None = None,
         style: str | None = None,
+        style_tuning: Mapping[str, Any] | StyleTuning | None = None,
         seed: int | str | None = None,
+        negative_prompt: str | None = None,
+        fps: int | str | None = None,
+        num_frames: int | str | None = None,
+        guidance_scale: float | str | None = None,
+        num_inference_steps: int | str | None = None,
         input_reference: InputReference | None = None,
-        cameos: Sequence[str] | None = None,
+        cameos: Sequence[Any] | None = None,
+        storyboard: Storyboard | None = None,
+        render_as: str | None = None,
+        continuity: str | None = None,
+        source: Source | None = None,
         extra_body: Mapping[str, Any] | None = None,
-    ) -> VideoRequest:
+    ) -> Self:
         """A request from an operator's arguments, in which Jinja may have made texts of the numbers.
 
         :param prompt: as the field of the same name, like all that follow.
         :param seconds: a whole number, or its text.
         :param size: ``WIDTHxHEIGHT``.
         :param style: name of a style preset.
+        :param style_tuning: amounts from 0 to 1 by name.
         :param seed: a whole number, or its text.
+        :param negative_prompt: what is not to be seen.
+        :param fps: a whole number above zero, or its text, like the following two.
+        :param num_frames: number of frames.
+        :param num_inference_steps: steps.
+        :param guidance_scale: a number, or its text.
         :param input_reference: a picture to begin from.
-        :param cameos: ids of characters.
+        :param cameos: ids, names, or outputs of tasks that made cameos.
+        :param storyboard: scenes, which give the length.
+        :param render_as: how they are rendered.
+        :param continuity: whether they begin where the one before them ends.
+        :param source: the video that it is made from.
         :param extra_body: further parameters of the server.
         :raises InvalidRequestError: with every fault that can be seen without knowing the snapshot.
         """
         problems: list[str] = []
-        if not isinstance(prompt, str) or not prompt.strip():
+        if not isinstance(prompt, str) or not (prompt.strip() or storyboard):
             problems.append("the prompt is empty")
         elif len(prompt) > MAX_PROMPT_CHARACTERS:
             problems.append(f"the prompt has {len(prompt):,} characters, at most {MAX_PROMPT_CHARACTERS:,} are taken")
-        elif not _is_text(prompt):
+        elif not is_text(prompt):
             problems.append("the prompt holds half of a character (a lone surrogate), which cannot be sent")
-        length = _whole(seconds, "seconds", problems)
-        if length is not None and length <= 0:
-            problems.append(f"seconds must be above zero, not {length}")
+        length = _length(seconds, storyboard, source, problems)
         if size is not None and size != "" and not (isinstance(size, str) and SIZE.fullmatch(size)):
             problems.append(f"size {size!r} is not of the form WIDTHxHEIGHT, such as 1280x720")
         if style is not None and not isinstance(style, str):
             problems.append(f"style {style!r} is not the name of a preset")
-        number = None if seed is None or seed == "" else _whole(seed, "seed", problems)
-        if number is not None and number not in SEEDS:
-            problems.append(f"seed {number} has more than 64 bits")
-        if cameos is not None and not (
-            isinstance(cameos, (list, tuple)) and all(isinstance(c, str) and c for c in cameos)
-        ):
-            problems.append(f"cameos {cameos!r} is not a list of ids")
+        if negative_prompt is not None and not (isinstance(negative_prompt, str) and is_text(negative_prompt)):
+            problems.append(f"negative_prompt {negative_prompt!r} is not a text")
+        numbers = {"seed": _given(whole, seed, "seed", problems)}
+        for name, count in (("fps", fps), ("num_frames", num_frames), ("num_inference_steps", num_inference_steps)):
+            numbers[name] = _given(whole, count, name, problems)
+            if numbers[name] is not None and numbers[name] <= 0:
+                problems.append(f"{name} must be above zero, not {numbers[name]}")
+        if (frames := numbers["num_frames"]) is not None:
+            if storyboard is not None:
+                problems.append("num_frames is not for storyboards: their scenes have a length")
+            # Servers take it in the place of seconds.
+            length = round(frames / numbers["fps"]) if numbers["fps"] else None
+        if (chosen := numbers["seed"]) is not None and chosen not in SEEDS:
+            problems.append(f"seed {chosen} has more than 64 bits")
+        guidance = _given(number, guidance_scale, "guidance_scale", problems)
+        tuning = StyleTuning.parse(style_tuning, problems) if style_tuning else None
+        taking_part = _cameos(cameos, problems)
+        if isinstance(prompt, str) and source is None:
+            problems += faults_of_mentions(_spoken(prompt, storyboard), taking_part)
         if extra_body is not None:
             problems += _faults_of_extra_body(extra_body)
         if problems:
-            raise InvalidRequestError(_refusal(problems))
+            raise refusal(problems)
         return cls(
             prompt=prompt,
-            seconds=length or 0,
+            seconds=length,
             size=size or None,
             style=style or None,
-            seed=number,
+            style_tuning=tuning if tuning and tuning.to_dict() else None,
+            negative_prompt=negative_prompt or None,
+            guidance_scale=guidance,
+            **numbers,
             input_reference=input_reference,
-            cameos=tuple(cameos or ()),
+            cameos=taking_part,
+            storyboard=storyboard,
+            render_as=render_as,
+            continuity=continuity,
+            source=source,
             extra_body=dict(extra_body or {}),
         )
+
+    def check_mentions(self) -> None:
+        """Refuse mentions of nobody, and cameos that no prompt mentions, once their names are known.
+
+        :raises InvalidRequestError: with every fault.
+        """
+        if problems := faults_of_mentions(_spoken(self.prompt, self.storyboard), self.cameos):
+            raise refusal(problems)
 
     def check(self, snapshot: Snapshot, *, catalog: Catalog) -> None:
         """Refuse what the snapshot cannot render, before anything is sent.
@@ -135,11 +228,11 @@ class VideoRequest:
         if problems := self._faults(snapshot):
             able = [other.id for other in catalog.snapshots if not self._faults(other)]
             advice = f"These can: {', '.join(able)}." if able else "No snapshot of the catalogue can."
-            raise InvalidRequestError(f"{_refusal([f'{snapshot.id} {fault}' for fault in problems])} {advice}")
+            raise InvalidRequestError(f"{refusal([f'{snapshot.id} {fault}' for fault in problems])} {advice}")
 
     def _faults(self, snapshot: Snapshot) -> list[str]:
         faults: list[str] = []
-        if snapshot.max_seconds is not None and self.seconds > snapshot.max_seconds:
+        if self.seconds is not None and snapshot.max_seconds is not None and self.seconds > snapshot.max_seconds:
             faults.append(f"renders at most {snapshot.max_seconds:g} s, not {self.seconds} s")
         if self.size is not None and snapshot.sizes and self.size not in snapshot.sizes:
             faults.append(f"does not render {self.size}, but {', '.join(snapshot.sizes)}")
@@ -147,10 +240,14 @@ class VideoRequest:
         if self.style is not None and presets is not None and self.style not in presets:
             known = f"but {', '.join(presets)}" if presets else "nor any other"
             faults.append(f"does not know the style {self.style!r}, {known}")
-        if self.seed is not None and not snapshot.can("seed"):
-            faults.append("takes no seed")
-        if self.cameos and not snapshot.can("cameos"):
-            faults.append("has no cameos")
+        for feature, is_used, lacks in (
+            ("seed", self.seed is not None, "takes no seed"),
+            ("cameos", self.cameos, "has no cameos"),
+            ("storyboards", self.storyboard, "has no storyboards"),
+            ("style_tuning", self.style_tuning, "has no style tuning"),
+        ):
+            if is_used and not snapshot.can(feature):
+                faults.append(lacks)
         return faults
 
     def digest(self, *, snapshot: str, account: str) -> str:
@@ -160,7 +257,9 @@ class VideoRequest:
         :param account: whose account it is, without any secret: the connection's id and URL.
         :return: ``sha256:`` and 64 hexadecimal digits.
         """
-        content = {**self.to_dict(), "snapshot": snapshot, "account": account}
+        # Without what was not given: a parameter that a later release adds must not rename the jobs in flight.
+        given = {name: value for name, value in self.to_dict().items() if value not in (None, [], {})}
+        content = {**given, "snapshot": snapshot, "account": account}
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
@@ -177,50 +276,56 @@ class VideoRequest:
 
     def to_dict(self) -> dict[str, Any]:
         """The part of an XCom that describes what was asked for."""
-        return {
-            "prompt": self.prompt,
-            "seconds": self.seconds,
-            "size": self.size,
-            "seed": self.seed,
-            "style": self.style,
-            "cameos": list(self.cameos),
-            "input_reference": self.input_reference.to_dict() if self.input_reference else None,
-            "extra_body": dict(self.extra_body),
-        }
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name in ("input_reference", "storyboard", "source", "style_tuning"):
+            plain[name] = None if plain[name] is None else plain[name].to_dict()
+        return plain | {"cameos": [cameo.to_dict() for cameo in self.cameos], "extra_body": dict(self.extra_body)}
 
 
-def _whole(value: object, name: str, problems: list[str]) -> int | None:
-    try:
-        number = float(str(value).strip()) if not isinstance(value, bool) else float("nan")
-        whole = int(number)
-    except (ValueError, OverflowError):
-        whole, number = 0, 0.5
-    if whole != number:
-        problems.append(f"{name} must be a whole number, not {value!r}")
+def _length(seconds: object, storyboard: Storyboard | None, source: Source | None, problems: list[str]) -> int | None:
+    if storyboard is not None:
+        length = round(storyboard.seconds)
+        if seconds not in (None, "", DEFAULT_SECONDS) and whole(seconds, "seconds", problems) != length:
+            problems.append(f"seconds is {seconds}, and the last scene ends at {storyboard.seconds:g} s: leave it out")
+        if abs(storyboard.seconds - length) > TIME_TOLERANCE:
+            problems.append(f"the last scene ends at {storyboard.seconds:g} s: a clip has whole seconds")
+        return length
+    if seconds is None and source is not None:
         return None
-    return int(str(value).strip()) if str(value).strip().lstrip("+-").isdigit() else whole
+    given = whole(seconds, "seconds", problems)
+    if given is not None and given <= 0:
+        problems.append(f"seconds must be above zero, not {given}")
+    return given
+
+
+def _spoken(prompt: str, storyboard: Storyboard | None) -> str:
+    """All that is said of a clip."""
+    return "\n".join([prompt, *(scene.prompt for scene in storyboard.scenes)] if storyboard else [prompt])
+
+
+def _given(read: Any, value: object, name: str, problems: list[str]) -> Any:
+    return None if value is None or value == "" else read(value, name, problems)
+
+
+def _cameos(cameos: object, problems: list[str]) -> tuple[Cameo, ...]:
+    if cameos is None:
+        return ()
+    if not isinstance(cameos, list | tuple):
+        problems.append(f"cameos {cameos!r} is not a list")
+        return ()
+    read = tuple(cameo for value in cameos if (cameo := Cameo.parse(value, problems)))
+    problems += faults_of_repetition(read)
+    return read
 
 
 def _faults_of_extra_body(extra_body: object) -> list[str]:
     if not isinstance(extra_body, Mapping):
         return [f"extra_body is not a mapping but {type(extra_body).__name__}"]
     faults: list[str] = []
-    if taken := sorted(_OWN_ARGUMENTS.intersection(extra_body)):
+    if taken := sorted(_NEVER_EXTRA.intersection(extra_body)):
         faults.append(f"extra_body repeats {', '.join(taken)}: use the argument of that name")
     try:
         json.dumps(dict(extra_body), sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         faults.append(f"extra_body cannot be written as JSON: {error}")
     return faults
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _refusal(problems: list[str]) -> str:
-    return f"Nothing was submitted: {'; '.join(problems)}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.timestamps import isoformat, parse_isoformat
 from airflow_provider_sora.videos.job import VideoJob
 from airflow_provider_sora.videos.request import VideoRequest
+from airflow_provider_sora.videos.source import Derivation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class VideoResult:
     :param artifact: where the file is and what it is; None where there is none.
     :param warnings: sentences for people.
     :param error: code, message, and what became of the job.
+    :param scenes: id, length and file of each, for a clip that was joined from scenes.
     """
 
     version: Resolution
@@ -45,6 +47,7 @@ class VideoResult:
     artifact: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     error: Mapping[str, Any] | None = None
+    scenes: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def planned(
@@ -54,7 +57,6 @@ class VideoResult:
         request: VideoRequest,
         snapshot: Snapshot,
         account: str,
-        rendered_as: str,
         warnings: tuple[str, ...] = (),
     ) -> VideoResult:
         """The record of a clip that is about to be submitted.
@@ -63,24 +65,78 @@ class VideoResult:
         :param request: what is asked for.
         :param snapshot: facts about the snapshot, for quota and cost.
         :param account: whose account, without a secret.
-        :param rendered_as: how the request was put into the server's terms.
         :param warnings: what a person should know.
         """
+        seconds = request.seconds
         return cls(
             version=version,
             request={
                 **request.to_dict(),
                 "served_seed": None,
-                "rendered_as": rendered_as,
+                "rendered_as": None,
+                "sent_prompt": None,
                 "digest": request.digest(snapshot=version.snapshot, account=account),
             },
             usage={
-                "video_seconds": request.seconds,
-                "quota_units": snapshot.quota_units(request.seconds),
-                "estimated_cost_usd": snapshot.estimated_cost(request.seconds, request.size),
+                "video_seconds": seconds,
+                "quota_units": None if seconds is None else snapshot.quota_units(seconds),
+                "estimated_cost_usd": None if seconds is None else snapshot.estimated_cost(seconds, request.size),
             },
             warnings=warnings,
         )
+
+    def rendered(self, sent: VideoRequest, *, rendered_as: str) -> VideoResult:
+        """The record once it is settled what is sent.
+
+        :param sent: the request in the server's own terms.
+        :param rendered_as: how it came to them.
+        """
+        request = {
+            **self.request,
+            "rendered_as": rendered_as,
+            "sent_prompt": None if sent.prompt == self.request["prompt"] else sent.prompt,
+        }
+        if sent.cameos:
+            request["cameos"] = [cameo.to_dict() for cameo in sent.cameos]
+        return replace(self, request=request)
+
+    @classmethod
+    def joined(cls, planned: VideoResult, parts: Sequence[VideoResult]) -> VideoResult:
+        """The record of a clip that was joined from others.
+
+        :param planned: of the whole.
+        :param parts: the scenes, in their order.
+        """
+        ends = [part.completed_at for part in parts if part.completed_at]
+        begins = [part.submitted_at for part in parts if part.submitted_at]
+        return replace(
+            planned,
+            version=parts[0].version,
+            status=parts[-1].status,
+            submitted_at=min(begins) if begins else None,
+            completed_at=max(ends) if ends else None,
+            submissions=sum(part.submissions for part in parts),
+            first_attempt_failed=any(part.first_attempt_failed for part in parts),
+            warnings=tuple(dict.fromkeys(warning for part in (planned, *parts) for warning in part.warnings)),
+            scenes=tuple(
+                {"video_id": part.video_id, "seconds": part.request["seconds"], "artifact": part.artifact}
+                for part in parts
+            ),
+        )
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """Length of the file that was asked for; None where it is not known, as of an extension of a bare id."""
+        seconds: float | None = self.request.get("seconds")
+        source = self.request.get("source") or {}
+        if source.get("derivation") != Derivation.EXTEND or seconds is None:
+            return seconds
+        return None if source["seconds"] is None else source["seconds"] + seconds
+
+    @property
+    def is_served_as_asked(self) -> bool:
+        """Whether the server says that the snapshot that was asked for rendered it, or does not say."""
+        return is_same_model(self.version.served_model, self.version.snapshot)
 
     @classmethod
     def found(cls, job: VideoJob, *, at: datetime) -> VideoResult:
@@ -97,16 +153,16 @@ class VideoResult:
             resolved_at=isoformat(at),
         )
         request: dict[str, Any] = {
+            **dict.fromkeys(each.name for each in fields(VideoRequest)),
             "prompt": job.prompt,
             "seconds": job.seconds,
             "size": job.size,
             "seed": job.seed,
-            "style": None,
             "cameos": [],
-            "input_reference": None,
             "extra_body": {},
             "served_seed": job.seed,
             "rendered_as": None,
+            "sent_prompt": None,
             "digest": None,
         }
         return cls(
@@ -146,7 +202,21 @@ class VideoResult:
             request={**self.request, "served_seed": self.request["served_seed"] if job.seed is None else job.seed},
             version=self.version.with_served_model(job.model),
             completed_at=isoformat(ended) if ended else None,
+            warnings=tuple(dict.fromkeys((*self.warnings, *self.served_otherwise(job)))),
         )
+
+    def served_otherwise(self, job: VideoJob) -> tuple[str, ...]:
+        """How what the server says of a job differs from what was asked for, in sentences.
+
+        :param job: the server's answer.
+        """
+        asked, size = self.version.snapshot, self.request["size"]
+        found = []
+        if not is_same_model(job.model, asked):
+            found.append(f"The server says that {job.model} renders it; {asked} was asked for.")
+        if size is not None and job.size not in (None, size):
+            found.append(f"The server says that it renders {job.size}; {size} was asked for.")
+        return tuple(found)
 
     def after(self, attempts: Mapping[str, Any]) -> VideoResult:
         """This record, with the submissions that went before it.
@@ -209,7 +279,7 @@ class VideoResult:
             "artifact": None if self.artifact is None else dict(self.artifact),
             "warnings": list(self.warnings),
             "error": None if self.error is None else dict(self.error),
-        }
+        } | ({"scenes": [dict(scene) for scene in self.scenes]} if self.scenes else {})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VideoResult:
@@ -230,6 +300,7 @@ class VideoResult:
             artifact=data["artifact"],
             warnings=tuple(data["warnings"]),
             error=data["error"],
+            scenes=tuple(data.get("scenes", ())),
         )
 
     def _seconds(self) -> float | None:
@@ -237,6 +308,16 @@ class VideoResult:
             return None
         elapsed = parse_isoformat(self.completed_at) - parse_isoformat(self.submitted_at)
         return round(max(elapsed.total_seconds(), 0.0), 3)
+
+
+def is_same_model(served: str | None, asked: str) -> bool:
+    """Whether a server's name for a model may be the one that was asked for: gateways put a provider before it, or
+    leave it out.
+
+    :param served: what the server says, None where it does not.
+    :param asked: what was sent.
+    """
+    return served is None or served == asked or served.endswith(f"/{asked}") or asked.endswith(f"/{served}")
 
 
 def _end_of(job: VideoJob, *, submitted_at: str | None, at: datetime) -> datetime:
@@ -269,20 +350,37 @@ def failure_before_planning(error: BaseException, *, requested: str | None, prom
     }
 
 
-def video_id_of(reference: str | Mapping[str, Any]) -> str:
+def seconds_of(made: Mapping[str, Any]) -> int | None:
+    """Length of a video that a task made, in whole seconds, None where it is not known.
+
+    :param made: the task's output.
+    """
+    artifact: Mapping[str, Any] = made.get("artifact") or {}
+    seconds: float | None = artifact.get("duration")
+    if seconds is None:
+        try:
+            seconds = VideoResult.from_dict(made).expected_seconds
+        except (KeyError, TypeError, ValueError):
+            # A sensor tells less of a video.
+            seconds = made.get("seconds")
+    return None if seconds is None else round(seconds)
+
+
+def video_id_of(reference: str | Mapping[str, Any], *, argument: str = "video_id") -> str:
     """The id of a job that an argument points to.
 
     :param reference: the server's id, or the output of a task that submitted a video.
+    :param argument: its name, for the message.
     :raises ConfigurationError: neither of them.
     """
     wanted = reference.get("video_id") if isinstance(reference, Mapping) else reference
     if not isinstance(wanted, str) or not wanted.strip():
         raise ConfigurationError(
-            f"video_id takes a server's id or the output of a task that submitted a video, not {reference!r}."
+            f"{argument} takes a server's id or the output of a task that submitted a video, not {reference!r}."
         )
     if wanted.lstrip().startswith("{"):
         raise ConfigurationError(
-            "video_id is the text of a whole result, which a template made of it. Pass the task's output itself, "
-            "video_id=submit.output, or {{ ti.xcom_pull('submit')['video_id'] }}."
+            f"{argument} is the text of a whole result, which a template made of it. Pass the task's output itself, "
+            f"{argument}=submit.output, or {{{{ ti.xcom_pull('submit')['video_id'] }}}}."
         )
     return wanted.strip()

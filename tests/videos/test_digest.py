@@ -1,5 +1,6 @@
 """The digest names a clip: a task that comes back to life finds its job again by it, so it must not be unsteady."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_sora.videos.cameo import Cameo
 from airflow_provider_sora.videos.request import InputReference, VideoRequest
+from airflow_provider_sora.videos.source import Derivation, Source
+from airflow_provider_sora.videos.storyboard import Scene, Storyboard
+from airflow_provider_sora.videos.style import StyleTuning
+
+
+def cameos(*ids: str) -> tuple[Cameo, ...]:
+    return tuple(Cameo(reference=each) for each in ids)
+
 
 SNAPSHOT = "sora-2-2025-12-08"
 ACCOUNT = "sora_default http://127.0.0.1:8189/v1"
@@ -25,14 +35,33 @@ pictures = st.builds(
     media_type=st.sampled_from(["image/png", "image/jpeg"]),
     data=st.binary(max_size=5),
 )
+amounts = st.none() | st.floats(0, 1)
+counts = st.none() | st.integers(1, 1000)
+characters = st.builds(Cameo, reference=st.text(min_size=1, max_size=4), name=st.none() | st.text(max_size=4))
+storyboards = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=3).map(
+    lambda prompts: Storyboard(
+        tuple(Scene(start=place, end=place + 1, prompt=prompt) for place, prompt in enumerate(prompts))
+    )
+)
+sources = st.builds(Source, derivation=st.sampled_from(Derivation), video_id=st.text(min_size=1, max_size=5))
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "prompt": st.text(min_size=1, max_size=20),
     "seconds": st.integers(1, 60),
     "size": st.none() | st.sampled_from(["1280x720", "720x1280"]),
     "style": st.none() | st.sampled_from(["comic", "news"]),
+    "style_tuning": st.none() | st.builds(StyleTuning, contrast=st.floats(0, 1), grain=amounts),
     "seed": st.none() | st.integers(),
+    "negative_prompt": st.none() | st.text(min_size=1, max_size=5),
+    "fps": counts,
+    "num_frames": counts,
+    "guidance_scale": amounts,
+    "num_inference_steps": counts,
     "input_reference": st.none() | pictures,
-    "cameos": st.lists(st.text(min_size=1, max_size=4), max_size=3).map(tuple),
+    "cameos": st.lists(characters, max_size=3).map(tuple),
+    "storyboard": st.none() | storyboards,
+    "render_as": st.none() | st.sampled_from(["native", "prompt", "stitch"]),
+    "continuity": st.none() | st.sampled_from(["last_frame", "none"]),
+    "source": st.none() | sources,
     "extra_body": st.dictionaries(st.text(max_size=4), json_values, max_size=3),
 }
 requests = st.builds(VideoRequest, **FIELDS)
@@ -87,7 +116,9 @@ def test_any_part_of_a_picture_changes_it(changed: dict[str, Any]) -> None:
 
 
 def test_the_order_of_cameos_changes_it() -> None:
-    assert digest(VideoRequest(prompt="x", cameos=("a", "b"))) != digest(VideoRequest(prompt="x", cameos=("b", "a")))
+    assert digest(VideoRequest(prompt="x", cameos=cameos("a", "b"))) != digest(
+        VideoRequest(prompt="x", cameos=cameos("b", "a"))
+    )
 
 
 @settings(deadline=None)
@@ -130,9 +161,34 @@ def test_it_stays_the_same_from_release_to_release() -> None:
         seed=7,
         cameos=["cameo_1"],
         input_reference=InputReference(name="a.png", media_type="image/png", data=b"\x89PNG"),
-        extra_body={"fps": 30, "deep": {"b": 1, "a": [1, None]}},
+        extra_body={"audio": True, "deep": {"b": 1, "a": [1, None]}},
     )
-    assert digest(request) == "sha256:c1a4cb1c051b5c8c2cc4ab21b0c0a52fb7cc03200817f367390b1d3b38acbb82"
+    assert digest(request) == "sha256:d59cd6450bb4e8faf0c3679da49aa7303c8d0e4bfc62c81d51ad0ced5d0da13f"
+
+
+def test_what_was_not_given_has_no_part_in_it() -> None:
+    """So that a parameter which a later release adds renames no job that is in flight."""
+    given = {"account": ACCOUNT, "prompt": "x", "seconds": 10, "snapshot": SNAPSHOT}
+    written = json.dumps(given, sort_keys=True, separators=(",", ":"))
+    assert digest(VideoRequest(prompt="x")) == f"sha256:{hashlib.sha256(written.encode()).hexdigest()}"
+
+
+@pytest.mark.parametrize("other", [{"description": "a red cat"}, {"picture": "/other.png"}])
+def test_what_a_cameo_without_a_server_is_made_of_changes_it(other: dict[str, str]) -> None:
+    """Where a server knows no characters, these two are what is rendered."""
+    cameo = Cameo(reference="Ann", name="Ann", description="a cat", picture="/ann.png")
+    before, after = (
+        VideoRequest(prompt="@Ann", cameos=(cameo,)),
+        VideoRequest(prompt="@Ann", cameos=(replace(cameo, **other),)),
+    )
+    assert digest(before) != digest(after)
+
+
+def test_what_is_known_of_a_servers_cameo_beside_its_id_does_not_change_it() -> None:
+    cameo = Cameo(reference="cameo_1", id="cameo_1", name="Ann", description="a cat", picture="/ann.png")
+    before = VideoRequest(prompt="@Ann", cameos=(cameo,))
+    after = VideoRequest(prompt="@Ann", cameos=(replace(cameo, description="", picture=None),))
+    assert digest(before) == digest(after)
 
 
 def test_nothing_that_identifies_a_secret_goes_in() -> None:

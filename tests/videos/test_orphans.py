@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_sora.videos.cameo import Cameo
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
 from airflow_provider_sora.videos.orphans import CLOCK_TOLERANCE, is_told_by_lists, orphans
 from airflow_provider_sora.videos.request import InputReference, VideoRequest
+from airflow_provider_sora.videos.source import Derivation, Source
+from airflow_provider_sora.videos.storyboard import Scene, Storyboard
+from airflow_provider_sora.videos.style import StyleTuning
 
 INTENDED = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 REQUEST = VideoRequest(prompt="a paper boat", seconds=10, size="1280x720", seed=7)
@@ -78,7 +82,12 @@ def test_a_list_tells_everything_of_a_plain_request() -> None:
     [
         {"input_reference": InputReference(name="a.png", media_type="image/png", data=b"png")},
         {"style": "noir"},
-        {"cameos": ("cameo_1",)},
+        {"cameos": (Cameo(reference="cameo_1"),)},
+        {"style_tuning": StyleTuning(grain=0.0)},
+        {"guidance_scale": 0.0},
+        {"negative_prompt": "fog"},
+        {"storyboard": Storyboard((Scene(start=0.0, end=10.0, prompt="a paper boat"),))},
+        {"source": Source(derivation=Derivation.REMIX, video_id="video_0")},
         {"extra_body": {"fps": 24}},
     ],
 )

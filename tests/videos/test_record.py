@@ -26,9 +26,7 @@ def planned() -> VideoResult:
     version, snapshot = resolve(
         "sora-2-2025-12-08", catalog=Catalog.builtin(), environment=Environment(), host="127.0.0.1", now=NOW
     )
-    return VideoResult.planned(
-        version=version, request=REQUEST, snapshot=snapshot, account="sora_default@x", rendered_as="native"
-    )
+    return VideoResult.planned(version=version, request=REQUEST, snapshot=snapshot, account="sora_default@x")
 
 
 def intent() -> SubmissionRecord:
@@ -80,14 +78,14 @@ class TestTheRecord:
     def test_gives_the_whole_result_back_with_the_request(self) -> None:
         result = planned().submitted(VideoJob(id="video_1", status=JobStatus.QUEUED, seed=7), at=NOW)
         record = intent().advanced(Phase.SUBMITTED, result)
-        assert record.restored(lambda: "another") == result
+        assert record.restored(lambda: {"prompt": "another"}) == result
 
     def test_leaves_out_a_prompt_that_no_store_takes_and_asks_for_it(self) -> None:
         prompt = "猫" * 32_000
         result = replace(planned(), request={**planned().request, "prompt": prompt})
         record = SubmissionRecord.intent(OURS, result, at=NOW)
         assert len(json.dumps(record.to_dict())) < 4_000
-        assert record.restored(lambda: prompt) == result
+        assert record.restored(lambda: {"prompt": prompt}) == result
 
     def test_has_a_key_of_its_own_for_each_intent_and_keeps_it(self) -> None:
         first, second = intent(), intent()

@@ -7,7 +7,14 @@ import pytest
 from airflow_provider_sora.exceptions import InvalidRequestError
 from airflow_provider_sora.snapshots.catalog import Catalog
 from airflow_provider_sora.snapshots.snapshot import Snapshot
+from airflow_provider_sora.videos.cameo import Cameo
 from airflow_provider_sora.videos.request import InputReference, VideoRequest
+from airflow_provider_sora.videos.style import StyleTuning
+
+
+def cameos(*ids: str) -> tuple[Cameo, ...]:
+    return tuple(Cameo(reference=each) for each in ids)
+
 
 OCTOBER = "sora-2-2025-10-06"
 DECEMBER = "sora-2-2025-12-08"
@@ -48,20 +55,35 @@ class TestArguments:
             seconds=20,
             size="1280x720",
             style="comic",
+            style_tuning={"grain": "0.5"},
             seed=7,
+            negative_prompt="fog",
+            fps="24",
+            guidance_scale="4.5",
+            num_inference_steps=30,
             input_reference=picture,
             cameos=["cameo_1", "cameo_2"],
-            extra_body={"fps": 30},
+            extra_body={"audio": True},
         ) == VideoRequest(
             prompt="@小橘猫 jumps",
             seconds=20,
             size="1280x720",
             style="comic",
+            style_tuning=StyleTuning(grain=0.5),
             seed=7,
+            negative_prompt="fog",
+            fps=24,
+            guidance_scale=4.5,
+            num_inference_steps=30,
             input_reference=picture,
-            cameos=("cameo_1", "cameo_2"),
-            extra_body={"fps": 30},
+            cameos=cameos("cameo_1", "cameo_2"),
+            extra_body={"audio": True},
         )
+
+    @pytest.mark.parametrize(("fps", "seconds"), [(None, None), (24, 2), ("16", 3)])
+    def test_a_number_of_frames_stands_in_the_place_of_a_length(self, fps: object, seconds: int | None) -> None:
+        request = parse(num_frames="48", fps=fps)
+        assert (request.num_frames, request.seconds) == (48, seconds)
 
     def test_one_second_is_a_clip(self) -> None:
         assert parse(seconds=1).seconds == 1
@@ -82,7 +104,13 @@ class TestArguments:
     def test_a_long_seed_in_a_text_is_kept_to_the_last_digit(self) -> None:
         assert parse(seed=str(2**63 - 1)).seed == 2**63 - 1
 
-    @pytest.mark.parametrize("argument", ["size", "style"])
+    @pytest.mark.parametrize(
+        "argument",
+        [
+            *("size", "style", "style_tuning", "seed", "negative_prompt", "fps", "num_frames", "guidance_scale"),
+            "num_inference_steps",
+        ],
+    )
     def test_an_empty_template_result_means_not_given(self, argument: str) -> None:
         assert parse(**{argument: ""}) == parse()
 
@@ -141,14 +169,55 @@ class TestBadArguments:
     def test_a_style_that_is_not_a_name(self) -> None:
         assert refusal_of(style=3) == "Nothing was submitted: style 3 is not the name of a preset."
 
-    @pytest.mark.parametrize("cameos", ["cameo_1", [1], [None], [""], 5, {"cameo_1"}])
-    def test_cameos_that_are_not_a_list_of_ids(self, cameos: object) -> None:
-        assert refusal_of(cameos=cameos) == f"Nothing was submitted: cameos {cameos!r} is not a list of ids."
+    @pytest.mark.parametrize("cameos", ["cameo_1", 5, {"cameo_1"}, {"name": "Ann"}])
+    def test_cameos_that_are_not_a_list(self, cameos: object) -> None:
+        assert refusal_of(cameos=cameos) == f"Nothing was submitted: cameos {cameos!r} is not a list."
+
+    @pytest.mark.parametrize("cameo", [1, None, "", " ", [], {"id": "cameo_1"}])
+    def test_cameos_that_are_neither_ids_nor_names_nor_outputs(self, cameo: object) -> None:
+        assert refusal_of(cameos=[cameo]) == (
+            f"Nothing was submitted: a cameo is an id, a name or the output of a task that made one, not {cameo!r}."
+        )
+
+    def test_a_cameo_twice(self) -> None:
+        assert refusal_of(cameos=["c", "d", "c"]) == "Nothing was submitted: cameos has c twice."
+
+    def test_two_cameos_of_one_name(self) -> None:
+        first, second = ({"cameo_id": each, "name": "Ann"} for each in ("cameo_1", "cameo_2"))
+        assert refusal_of(prompt="@Ann", cameos=[first, second]) == "Nothing was submitted: cameos has Ann twice."
+
+    @pytest.mark.parametrize("name", ["fps", "num_frames", "num_inference_steps"])
+    @pytest.mark.parametrize("count", [0, -1, "0"])
+    def test_counts_above_zero(self, name: str, count: object) -> None:
+        assert (
+            refusal_of(**{name: count}) == f"Nothing was submitted: {name} must be above zero, not {int(str(count))}."
+        )
+
+    @pytest.mark.parametrize("name", ["fps", "num_frames", "num_inference_steps"])
+    @pytest.mark.parametrize("count", [23.976, "many", True, [24]])
+    def test_whole_counts(self, name: str, count: object) -> None:
+        assert refusal_of(**{name: count}) == f"Nothing was submitted: {name} must be a whole number, not {count!r}."
+
+    @pytest.mark.parametrize("scale", ["high", "nan", float("inf"), True, {}])
+    def test_a_guidance_scale_that_is_no_number(self, scale: object) -> None:
+        assert refusal_of(guidance_scale=scale) == (
+            f"Nothing was submitted: guidance_scale must be a number, not {scale!r}."
+        )
+
+    @pytest.mark.parametrize("negative", [5, ["fog"], "fog \ud83d"])
+    def test_a_negative_prompt_that_is_no_text(self, negative: object) -> None:
+        assert refusal_of(negative_prompt=negative) == (
+            f"Nothing was submitted: negative_prompt {negative!r} is not a text."
+        )
+
+    @pytest.mark.parametrize("seed", ["--5", "+-5", "5-", "9" * 5000])
+    def test_a_text_that_only_looks_like_a_whole_number(self, seed: str) -> None:
+        assert "seed must be a whole number" in refusal_of(seed=seed)
 
     def test_extra_parameters_that_are_not_a_mapping(self) -> None:
         assert refusal_of(extra_body=["fps"]) == ("Nothing was submitted: extra_body is not a mapping but list.")
 
-    @pytest.mark.parametrize("name", ["model", "prompt", "seconds", "size", "seed", "style", "cameos"])
+    @pytest.mark.parametrize("name", ["model", "prompt", "seconds", "size", "cameos", "storyboard", "input_reference"])
     def test_extra_parameters_cannot_get_past_the_arguments(self, name: str) -> None:
         assert refusal_of(extra_body={name: "x", "fps": 30}) == (
             f"Nothing was submitted: extra_body repeats {name}: use the argument of that name."
@@ -167,7 +236,7 @@ class TestBadArguments:
         assert refusal_of(prompt="", seconds=-1, size="big", seed="x", cameos="c", extra_body={"model": "m"}) == (
             "Nothing was submitted: the prompt is empty; seconds must be above zero, not -1; "
             "size 'big' is not of the form WIDTHxHEIGHT, such as 1280x720; seed must be a whole number, not 'x'; "
-            "cameos 'c' is not a list of ids; extra_body repeats model: use the argument of that name."
+            "cameos 'c' is not a list; extra_body repeats model: use the argument of that name."
         )
 
     def test_it_can_be_caught_as_a_value_error(self) -> None:

@@ -10,9 +10,15 @@ from airflow_provider_sora.exceptions import ConfigurationError
 from airflow_provider_sora.snapshots.catalog import Catalog
 from airflow_provider_sora.snapshots.resolution import Environment, Resolution, resolve
 from airflow_provider_sora.snapshots.snapshot import Snapshot
+from airflow_provider_sora.videos.cameo import Cameo
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
 from airflow_provider_sora.videos.request import VideoRequest
 from airflow_provider_sora.videos.result import VideoResult, video_id_of
+
+
+def cameos(*ids: str) -> tuple[Cameo, ...]:
+    return tuple(Cameo(reference=each) for each in ids)
+
 
 START = datetime(2026, 11, 22, 3, 4, 5, tzinfo=UTC)
 DECEMBER = "sora-2-2025-12-08"
@@ -42,7 +48,6 @@ def planned(request: VideoRequest = REQUEST, snapshot: Snapshot | None = None, *
         request=request,
         snapshot=snapshot or Catalog.builtin().get(DECEMBER),
         account=ACCOUNT,
-        rendered_as="native",
         **more,
     )
 
@@ -83,8 +88,19 @@ class TestTheShape:
                 "size": "1280x720",
                 "seed": 7,
                 "style": None,
+                "style_tuning": None,
+                "negative_prompt": None,
+                "fps": None,
+                "num_frames": None,
+                "guidance_scale": None,
+                "num_inference_steps": None,
                 "cameos": [],
-                "rendered_as": "native",
+                "storyboard": None,
+                "render_as": None,
+                "continuity": None,
+                "source": None,
+                "rendered_as": None,
+                "sent_prompt": None,
                 "digest": REQUEST.digest(snapshot=DECEMBER, account=ACCOUNT),
                 # Beyond the fields that every clip has, so that the request can be repeated from its record:
                 "input_reference": None,
@@ -349,7 +365,7 @@ class TestTheJourneyThroughAnXCom:
         "record",
         [
             planned(),
-            planned(VideoRequest(prompt="x", cameos=("a", "b"), extra_body={"deep": [1, {"a": None}]})),
+            planned(VideoRequest(prompt="x", cameos=cameos("a", "b"), extra_body={"deep": [1, {"a": None}]})),
             planned().submitted(job(JobStatus.IN_PROGRESS), at=START),
             planned().failed(code=None, message="no", job="never taken"),
             finished(),
