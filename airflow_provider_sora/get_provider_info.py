@@ -14,7 +14,12 @@ def get_provider_info() -> dict[str, object]:
             }
         ],
         "hooks": [{"integration-name": "Sora", "python-modules": ["airflow_provider_sora.hooks.sora"]}],
-        "operators": [{"integration-name": "Sora", "python-modules": ["airflow_provider_sora.operators.video"]}],
+        "operators": [
+            {
+                "integration-name": "Sora",
+                "python-modules": ["airflow_provider_sora.operators.video", "airflow_provider_sora.operators.cameo"],
+            }
+        ],
         "sensors": [{"integration-name": "Sora", "python-modules": ["airflow_provider_sora.sensors.video"]}],
         "triggers": [{"integration-name": "Sora", "python-modules": ["airflow_provider_sora.triggers.video"]}],
         "connection-types": [
@@ -36,7 +41,18 @@ def get_provider_info() -> dict[str, object]:
                         "description": "Which kind of server answers; encodings and names follow.",
                         "schema": {
                             "type": ["string", "null"],
-                            "enum": ["sora", "openai"],
+                            "enum": [
+                                "sora",
+                                "openai",
+                                "vllm-omni",
+                                "sglang",
+                                "fastvideo",
+                                "tensorrt-llm",
+                                "litellm",
+                                "new-api",
+                                "bifrost",
+                                "openrouter",
+                            ],
                             "default": "sora",
                         },
                     },

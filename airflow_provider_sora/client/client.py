@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from airflow_provider_sora.client import calls, errors
+from airflow_provider_sora.client import calls, detection, errors
 from airflow_provider_sora.client.backends import backend_named
 from airflow_provider_sora.client.calls import Call
 from airflow_provider_sora.client.settings import ServerSettings
@@ -24,8 +24,9 @@ from airflow_provider_sora.client.transport import (
 )
 from airflow_provider_sora.exceptions import APIError, CatalogError, NotFoundError
 from airflow_provider_sora.snapshots.entries import parse_date
+from airflow_provider_sora.videos.cameo import Cameo
 from airflow_provider_sora.videos.job import VideoJob
-from airflow_provider_sora.videos.request import VideoRequest
+from airflow_provider_sora.videos.request import InputReference, VideoRequest
 
 
 class Cancellation(StrEnum):
@@ -148,6 +149,53 @@ class SoraClient:
         with self._transport.stream(calls.video_content(video_id)) as content:
             yield content
 
+    def create_cameo(
+        self, *, name: str, description: str, pictures: Sequence[InputReference], idempotency_key: str | None = None
+    ) -> Cameo:
+        """Make a character by the article's route.
+
+        :param name: what prompts mention after ``@``.
+        :param description: what it looks like; may be empty.
+        :param pictures: of it, at least one.
+        :param idempotency_key: sent along: a server that honours it never makes the cameo twice.
+        """
+        call = calls.create_cameo(
+            name=name, description=description, pictures=pictures, idempotency_key=idempotency_key
+        )
+        return _cameo(self._transport.send(call).body, call, self.settings)
+
+    def create_character(self, *, name: str, video: bytes, model: str) -> Cameo:
+        """Make a character by OpenAI's route.
+
+        :param name: what prompts call it.
+        :param video: an MP4 that shows it.
+        :param model: for a gateway, which sends the character to the server of this model.
+        """
+        call = calls.create_character(name=name, video=video, model=model, backend=self._backend)
+        return _cameo(self._transport.send(call).body, call, self.settings)
+
+    def list_cameos(self) -> tuple[Cameo, ...]:
+        """The server's cameos, by the article's route."""
+        call = calls.list_cameos()
+        answer = self._transport.send(call)
+        return tuple(_cameo(entry, call, self.settings) for entry in _entries(answer, call, self.settings))
+
+    def detect(self) -> str | None:
+        """Which backend's profile fits this server, by the marks that it leaves; None where it leaves none."""
+        if (by_host := detection.by_host(self.settings.host)) is not None:
+            return by_host
+        for call, read in (
+            (calls.list_models(), detection.by_models),
+            (calls.describe_server(self.settings.base_url), detection.by_description),
+        ):
+            try:
+                answer = self._transport.send(call)
+            except APIError:
+                continue
+            if (found := read(answer.body, answer.headers)) is not None:
+                return found
+        return None
+
     def shutdown_dates(self) -> dict[str, date | None]:
         """The models that the server lists with a ``shutdown_date``, null included.
 
@@ -183,6 +231,16 @@ class AsyncSoraClient:
             return _job(await self._transport.send(call), call, self.settings, video_id=video_id)
         except APIError as error:
             return _failed_job_or_raise(error, video_id, self.settings)
+
+    async def list(self, *, limit: int = 20, after: str | None = None, order: str = "desc") -> Page:
+        """The server's list of videos.
+
+        :param limit: how many at most.
+        :param after: the id behind which to begin.
+        :param order: ``desc`` for the newest first, or ``asc``.
+        """
+        call = calls.list_videos(limit=limit, after=after, order=order)
+        return _page(await self._transport.send(call), call, self.settings)
 
     async def delete(self, video_id: str) -> bool:
         """Delete the server's copy; some servers cancel a running job by it.
@@ -220,6 +278,15 @@ def _job(answer: Answer, call: Call, settings: ServerSettings, *, video_id: str 
     return job if not video_id else job.with_id(video_id)
 
 
+def _cameo(body: Mapping[str, Any], call: Call, settings: ServerSettings) -> Cameo:
+    if not body.get("id"):
+        raise errors.malformed(
+            call, settings, status=200, headers={}, start=json.dumps(body).encode(), fault="no id of a character"
+        )
+    name = body.get("name")
+    return Cameo(reference=str(body["id"]), id=str(body["id"]), name=str(name) if name else None)
+
+
 def _failed_job_or_raise(error: APIError, video_id: str, settings: ServerSettings) -> VideoJob:
     job = VideoJob.from_error_body(error.body, default_id=video_id)
     if job is None:
@@ -237,7 +304,9 @@ def _poll_after(answer: Answer) -> float | None:
 
 def _page(answer: Answer, call: Call, settings: ServerSettings) -> Page:
     try:
-        jobs = tuple(VideoJob.from_response(entry) for entry in _entries(answer, call, settings))
+        jobs = tuple(
+            VideoJob.from_response(entry).presentable(settings.redact) for entry in _entries(answer, call, settings)
+        )
     except ValueError as fault:
         raise _malformed(answer, call, settings, str(fault)) from None
     return Page(jobs=jobs, has_more=bool(answer.body.get("has_more")))

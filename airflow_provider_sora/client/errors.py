@@ -38,6 +38,16 @@ _NOTHING_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"}
 #: Failures that come from the settings: a header that cannot be written, an URL with an unknown scheme.
 _UNSENDABLE = {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}
 
+#: What a server answers to a method that a route does not have.
+_NO_SUCH_METHOD = (405, 501)
+
+_OTHER_BACKEND = (
+    "If the connection's `backend` claims it, this is another kind of server: the test button tells what it looks like."
+)
+
+#: How servers say that they do not serve a model, beside OpenAI's code.
+_NOT_SERVED = ("model_not_found", "invalid model name", "model mismatch")
+
 #: Statuses that pass by themselves (RFC 9110; OpenAI's SDK retries the same ones).
 _CONFLICT_OR_TIMEOUT = (408, 409)
 
@@ -55,6 +65,9 @@ _QUOTA_WORDS = (
 
 #: Where a content policy answers. Elsewhere its words mean something else: "paths are case-sensitive".
 _POLICY_STATUSES = (400, 403, 422, 451)
+
+#: LiteLLM's answer to a wrong key, with status 400, where it has no database of keys.
+_NO_KEY_DATABASE = "no connected db"
 
 _LONGEST_QUOTE = 500
 
@@ -162,7 +175,7 @@ def status_error(error: APIStatusError, call: Call, settings: ServerSettings, *,
             f"{said}. Nothing was submitted. The account's quota or balance is used up; waiting alone does not help.",
             **details,
         )
-    if status in (401, 403) and not is_moderation:
+    if (status in (401, 403) and not is_moderation) or (status == 400 and _NO_KEY_DATABASE in text):
         return AuthenticationError(
             f"{said}. Nothing was submitted. Check the key in the connection's password field, and what it may do.",
             **details,
@@ -177,19 +190,28 @@ def status_error(error: APIStatusError, call: Call, settings: ServerSettings, *,
         return ModerationError(
             f"{said}. Nothing was rendered. The content policy will refuse this prompt again: change it.", **details
         )
-    if status >= 500 or status in _CONFLICT_OR_TIMEOUT:
+    if (status >= 500 and status not in _NO_SUCH_METHOD) or status in _CONFLICT_OR_TIMEOUT:
         outcome = " The server may have taken the job: look at its list of videos." if call.creates else ""
         return ServerError(f"{said}. The server is in trouble; this may pass.{outcome}", **details)
-    if call.creates and ("model_not_found" in text or ("model" in text and status == 404)):
+    if call.creates and (any(word in text for word in _NOT_SERVED) or ("model" in text and status == 404)):
         return SnapshotUnavailableError(
             f"{said}. Nothing was submitted. Name a model that this server serves (its /models lists them).", **details
         )
+    if call.creates and status in _NO_SUCH_METHOD:
+        return RejectedError(
+            f"{said}. Nothing was submitted. This server has no such route. {_OTHER_BACKEND}", **details
+        )
     if status == 404:
         advice = "Check that the base URL ends where the server's routes begin, usually /v1."
-        if call.path.startswith("/videos/"):
+        if call.creates and call.path != "/videos":
+            advice = f"Nothing was submitted. Check the id of the source: is it this server's? {_OTHER_BACKEND}"
+        elif call.creates:
+            advice = f"Nothing was submitted. {advice} {_OTHER_BACKEND}"
+        elif call.path.startswith("/videos/"):
             advice = "Check the id, and that this connection's server made the video; many forget one after a while."
         return NotFoundError(f"{said}. {advice}", **details)
-    return RejectedError(f"{said}. Nothing was submitted. Change the request.", **details)
+    outcome = " Nothing was submitted. Change the request." if call.creates else ""
+    return RejectedError(f"{said}.{outcome}", **details)
 
 
 def malformed(
@@ -221,7 +243,9 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: datetime) -> float |
     :param headers: of the answer.
     :param now: the time, for a date.
     """
-    milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after", "")
+    milliseconds = headers.get("retry-after-ms")
+    # LiteLLM hands its upstream's on under another name.
+    value = headers.get("retry-after") or headers.get("llm_provider-retry-after") or ""
     try:
         if milliseconds is not None:
             seconds = float(milliseconds) / 1000
@@ -252,7 +276,7 @@ def _json(content: bytes) -> object:
 
 
 def _request_id(headers: Mapping[str, str]) -> str:
-    request_id = headers.get("x-request-id")
+    request_id = headers.get("x-request-id") or headers.get("x-litellm-call-id")
     return f" (request {request_id})" if request_id else ""
 
 

@@ -163,7 +163,7 @@ def _options(call: Call, settings: ServerSettings) -> dict[str, Any]:
     from openai import Omit
 
     headers: dict[str, Any] = dict(call.headers)
-    if call.files:
+    if call.form:
         headers["Content-Type"] = "multipart/form-data"
     if not settings.api_key and not any(name.lower() == "authorization" for name, _ in settings.headers):
         headers["Authorization"] = Omit()
@@ -181,7 +181,7 @@ def _dispatch(client: Any, call: Call, settings: ServerSettings) -> Any:
         return client.get(call.path, cast_to=HttpxBinaryResponseContent, options=options)
     if call.method == "DELETE":
         return client.delete(call.path, cast_to=HttpxBinaryResponseContent, options=options)
-    files = list((call.files or {}).items()) or None
+    files = list(call.files) or None
     return client.post(call.path, cast_to=HttpxBinaryResponseContent, body=call.body, files=files, options=options)
 
 

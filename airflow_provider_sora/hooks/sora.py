@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from airflow_provider_sora.exceptions import (
     CatalogError,
     ConnectionUnavailableError,
     NotFoundError,
+    RejectedError,
     SoraError,
 )
 from airflow_provider_sora.snapshots.catalog import Catalog
@@ -28,12 +30,18 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from openai import OpenAI
 
+    from airflow_provider_sora.client.backends import Backend
     from airflow_provider_sora.client.client import Cancellation, Page, SoraClient
+    from airflow_provider_sora.client.rendition import Rendition
     from airflow_provider_sora.client.settings import ServerSettings
     from airflow_provider_sora.client.transport import Content
     from airflow_provider_sora.hooks.settings import ConnectionSettings
+    from airflow_provider_sora.videos.cameo import Cameo
     from airflow_provider_sora.videos.job import VideoJob
-    from airflow_provider_sora.videos.request import VideoRequest
+    from airflow_provider_sora.videos.request import InputReference, VideoRequest
+
+#: Length of the clip that shows a new character, in seconds.
+CHARACTER_SECONDS = 4.0
 
 #: How long a server's shutdown dates are believed, in seconds.
 _SHUTDOWN_DATES_LIVE = 600.0
@@ -114,14 +122,59 @@ class SoraHook(BaseHook):
             allow_unlisted=self.settings.allow_unlisted,
         )
 
-    def create_video(self, request: VideoRequest, *, snapshot: str, idempotency_key: str | None = None) -> VideoJob:
+    def create_video(
+        self, request: VideoRequest | Rendition, *, snapshot: str, idempotency_key: str | None = None
+    ) -> VideoJob:
         """Submit a job. This is what is paid for.
 
-        :param request: what is asked for.
+        :param request: what is asked for, or what :meth:`render` made of it, which is sent as it is.
         :param snapshot: which snapshot renders it.
         :param idempotency_key: sent along, for servers that honour it.
+        :raises InvalidRequestError: the server's profile cannot express it.
         """
-        return self.client.create(request, snapshot=snapshot, idempotency_key=idempotency_key)
+        from airflow_provider_sora.client.rendition import Rendition
+
+        rendition = request if isinstance(request, Rendition) else self.render(request)
+        return self.client.create(rendition.request, snapshot=snapshot, idempotency_key=idempotency_key)
+
+    def render(self, request: VideoRequest) -> Rendition:
+        """Put a request into the terms of the connection's ``backend``. What is in them already stays as it is.
+
+        :param request: what is asked for.
+        :raises InvalidRequestError: the backend cannot express it, with the alternative.
+        """
+        from airflow_provider_sora.client.rendition import render
+        from airflow_provider_sora.media.pictures import read_picture
+
+        request = self.with_known_cameos(request)
+        return render(
+            request,
+            self.backend,
+            read_picture=lambda path: read_picture(path, size=request.size, fit="pad" if request.size else None),
+        )
+
+    def with_known_cameos(self, request: VideoRequest) -> VideoRequest:
+        """A request with the ids and names of its cameos, as far as the server tells them.
+
+        :param request: what is asked for.
+        :raises InvalidRequestError: the server does not have one of them, or the prompt and they do not fit.
+        """
+        known = self._known_cameos(request.cameos)
+        if known == request.cameos:
+            return request
+        request = replace(request, cameos=known)
+        request.check_mentions()
+        return request
+
+    @property
+    def backend(self) -> Backend:
+        """The profile that the connection names.
+
+        :raises ConfigurationError: there is no such profile.
+        """
+        from airflow_provider_sora.client.backends import backend_named
+
+        return backend_named(self.settings.server.backend)
 
     def get_video(self, video_id: str) -> VideoJob:
         """Ask how a job stands.
@@ -154,6 +207,51 @@ class SoraHook(BaseHook):
         """
         return self.client.delete(video_id)
 
+    def create_cameo(
+        self,
+        *,
+        name: str,
+        pictures: Sequence[InputReference],
+        description: str = "",
+        model: str = "",
+        idempotency_key: str | None = None,
+    ) -> Cameo:
+        """Make a character that clips share, by the route that the connection's ``backend`` has.
+
+        :param name: what prompts mention after ``@``.
+        :param pictures: of it, at least one; OpenAI's route wants a clip, which is made of them.
+        :param description: what it looks like.
+        :param model: the snapshot that it is for.
+        :param idempotency_key: sent along, for servers that honour it.
+        :return: without an id where the server has no characters: then its picture and description are sent instead.
+        """
+        way = self.backend.cameos
+        if way == "native":
+            return self.client.create_cameo(
+                name=name, description=description, pictures=pictures, idempotency_key=idempotency_key
+            )
+        if way == "characters":
+            from airflow_provider_sora.media.frames import slideshow
+
+            video = slideshow([picture.data for picture in pictures], seconds=CHARACTER_SECONDS)
+            return self.client.create_character(name=name, video=video, model=model)
+        from airflow_provider_sora.videos.cameo import Cameo
+
+        return Cameo(reference=name, name=name, description=description)
+
+    def may_have_cameo(self, cameo_id: str | None) -> bool:
+        """Whether the server still has a character, or does not tell; a server that was restarted may have lost it.
+
+        :param cameo_id: its id; None for one that the server never had.
+        """
+        if cameo_id is None or "cameos" not in self.backend.routes:
+            return True
+        try:
+            return any(cameo.id == cameo_id for cameo in self.client.list_cameos())
+        except APIError as error:
+            self.log.debug("The server does not tell which cameos it has: %s", error)
+            return True
+
     def cancel_video(self, video_id: str) -> Cancellation:
         """Stop a job that runs, where the server can; one that has ended is left.
 
@@ -176,13 +274,44 @@ class SoraHook(BaseHook):
                 served = [str(model.get("id")) for model in client.models()]
                 known = [snapshot.id for snapshot in self.catalog.snapshots if snapshot.id in served]
                 found = f"{len(served)} models" + (f", of the catalogue: {', '.join(known)}" if known else "")
-                return True, f"GET {base_url}/models answered with {found}."
+                return True, f"GET {base_url}/models answered with {found}.{self._other_backend()}"
             except NotFoundError:
                 jobs = client.list(limit=1).jobs
                 found = "no video yet" if not jobs else "a list of videos"
-                return True, f"GET {base_url}/videos answered with {found}; this server does not list its models."
+                return True, (
+                    f"GET {base_url}/videos answered with {found}; this server does not list its models."
+                    f"{self._other_backend()}"
+                )
         except SoraError as error:
             return False, str(error)
+
+    def detect_backend(self) -> str | None:
+        """Which ``backend`` the server looks like, by the marks that it leaves; None where it leaves none."""
+        from airflow_provider_sora.client.client import SoraClient
+
+        return SoraClient(self.settings.server, attempts=1).detect()
+
+    def _other_backend(self) -> str:
+        detected, named = self.detect_backend(), self.settings.server.backend
+        if detected in (None, named):
+            return ""
+        return f" It looks like backend {detected!r}, and the connection says {named!r}: what differs would be lost."
+
+    def _known_cameos(self, cameos: tuple[Cameo, ...]) -> tuple[Cameo, ...]:
+        """Cameos with the ids and names that the server knows, asked for only where one of them is open.
+
+        :raises InvalidRequestError: a name is the server's several times.
+        """
+        from airflow_provider_sora.videos.cameo import completed
+
+        if "cameos" not in self.backend.routes or all(cameo.id and cameo.name for cameo in cameos):
+            return cameos
+        try:
+            known = self.client.list_cameos()
+        except (NotFoundError, RejectedError):
+            # The article shows only how to make one: a server may have no list of them, and answer 404 or 405.
+            return cameos
+        return completed(cameos, known)
 
     def _server_shutdown_dates(self) -> Mapping[str, date | None] | None:
         """The server's own dates, asked for at most every ten minutes a process; None where it does not tell."""

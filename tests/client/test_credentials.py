@@ -112,7 +112,7 @@ class TestHeadersOfTheConnection:
     def test_without_one_the_client_names_itself(self, retrieve: Any) -> None:
         with ScriptedServer(Reply(200, JOB)) as server:
             retrieve(ServerSettings(base_url=server.base_url))
-        (agent,) = server.request.headers.get_all("User-Agent")
+        (agent,) = server.request.headers.get_all("User-Agent") or []
         assert agent.startswith("airflow-provider-sora/")
 
     @pytest.mark.parametrize(

@@ -63,6 +63,15 @@ class TestAStatus:
             (400, said("No such model", "model_not_found"), SnapshotUnavailableError, "model_not_found"),
             (404, said("The model `sora-2` does not exist", "not_found"), SnapshotUnavailableError, "not_found"),
             (404, said("Model 'SORA-2' not found: names are case-sensitive"), SnapshotUnavailableError, None),
+            (
+                400,
+                said("Model mismatch: request specifies 'sora-2' but server is running 'wan-2.2'.", 400),
+                SnapshotUnavailableError,
+                "400",
+            ),
+            (400, said("/videos: Invalid model name passed in model=sora-2.", "400"), SnapshotUnavailableError, "400"),
+            (400, said("No connected db.", "400"), AuthenticationError, "400"),
+            (401, {"error": "Unauthorized"}, AuthenticationError, None),
             (401, said("Incorrect API key", "invalid_api_key"), AuthenticationError, "invalid_api_key"),
             (403, said("Not allowed", "forbidden"), AuthenticationError, "forbidden"),
             (402, said("Pay first"), QuotaExceededError, None),
@@ -79,6 +88,7 @@ class TestAStatus:
             (404, said("Nothing here"), NotFoundError, None),
             (404, {"detail": "Paths are case-sensitive"}, NotFoundError, None),
             (405, {"detail": "Method Not Allowed"}, RejectedError, None),
+            (501, {"detail": "Not implemented"}, RejectedError, None),
             (422, {"detail": [{"loc": ["body", "prompt"], "msg": "required"}]}, RejectedError, None),
             (409, said("Try again"), ServerError, None),
             (500, said("Oops", 1234), ServerError, "1234"),
@@ -117,6 +127,33 @@ class TestAStatus:
         assert words in str(error)
         assert error.request_id is None
         assert len(str(error)) < 1000
+
+    @pytest.mark.parametrize(
+        ("headers", "seconds"),
+        [
+            ({"Retry-After": "7"}, 7.0),
+            ({"llm_provider-retry-after": "7"}, 7.0),
+            ({"Retry-After": "3", "llm_provider-retry-after": "7"}, 3.0),
+            ({"retry-after-ms": "250"}, 0.25),
+            ({"llm_provider-retry-after": "soon"}, None),
+            ({}, None),
+        ],
+    )
+    def test_of_a_rate_limit_tells_how_long_to_wait(self, headers: dict[str, str], seconds: float | None) -> None:
+        """LiteLLM hands its upstream's ``Retry-After`` on under another name."""
+        error = created(Reply(429, said("Slow down"), headers))
+        assert isinstance(error, RateLimitedError)
+        assert error.retry_after == seconds
+
+    def test_names_the_request_of_a_gateway(self) -> None:
+        assert "(request call-7)" in str(created(Reply(400, said("No"), {"x-litellm-call-id": "call-7"})))
+
+    def test_of_a_question_says_nothing_of_a_submission(self) -> None:
+        for status in (400, 405, 422, 500):
+            with ScriptedServer(Reply(status, said("No"))) as server, pytest.raises(APIError) as raised:
+                SoraClient(ServerSettings(base_url=server.base_url), attempts=1).delete("video_1")
+            assert "submitted" not in str(raised.value)
+            assert "Change the request" not in str(raised.value)
 
     def test_keeps_the_whole_body(self) -> None:
         body = {"error": {"message": "No"}, "id": "kept"}

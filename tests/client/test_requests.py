@@ -15,11 +15,16 @@ from airflow_provider_sora.client.backends import backend_named
 from airflow_provider_sora.client.client import SoraClient
 from airflow_provider_sora.client.settings import ServerSettings
 from airflow_provider_sora.exceptions import ConfigurationError
+from airflow_provider_sora.videos.cameo import Cameo
 from airflow_provider_sora.videos.request import InputReference, VideoRequest
 
 JOB = {"id": "video_1", "object": "video", "status": "queued"}
 PICTURE = InputReference(name="fox.png", media_type="image/png", data=b"\x89PNG\r\n\x1a\n\0\xff")
 NESTED = {"storyboard": {"scenes": [{"start": 0, "end": 4.5, "prompt": "Füchse"}]}, "fps": 24, "hdr": True}
+
+
+def cameos(*ids: str) -> tuple[Cameo, ...]:
+    return tuple(Cameo(reference=each) for each in ids)
 
 
 def created(request: VideoRequest, *, backend: str = "sora", **options: Any) -> Request:
@@ -52,7 +57,7 @@ def text(part: EmailMessage) -> str:
 class TestACreateWithoutAFile:
     def test_is_json_with_the_fields_that_were_given(self) -> None:
         request = VideoRequest(
-            prompt="Ein Fuchs 🦊", seconds=10, size="1280x720", style="noir", seed=2**63, cameos=("c1", "c2")
+            prompt="Ein Fuchs 🦊", seconds=10, size="1280x720", style="noir", cameos=cameos("c1", "c2")
         )
         sent = created(request)
         assert (sent.method, sent.path) == ("POST", "/v1/videos")
@@ -63,7 +68,6 @@ class TestACreateWithoutAFile:
             "seconds": 10,
             "size": "1280x720",
             "style": "noir",
-            "seed": 2**63,
             "cameos": ["c1", "c2"],
         }
 
@@ -74,8 +78,9 @@ class TestACreateWithoutAFile:
             "seconds": 10,
         }
 
-    def test_sends_a_seed_of_zero(self) -> None:
-        assert created(VideoRequest(prompt="A fox", seed=0)).json["seed"] == 0
+    @pytest.mark.parametrize("seed", [0, 2**63])
+    def test_sends_a_seed_to_the_last_digit(self, seed: int) -> None:
+        assert created(VideoRequest(prompt="A fox", seed=seed)).json["seed"] == seed
 
     def test_keeps_nested_values_of_the_extra_body_nested(self) -> None:
         sent = created(VideoRequest(prompt="A fox", extra_body={**NESTED, "absent": None})).json
@@ -95,7 +100,7 @@ class TestACreateWithAFile:
 
     def test_has_its_other_fields_as_texts_and_nested_values_as_json(self) -> None:
         request = VideoRequest(
-            prompt="Ein Fuchs 🦊", seconds=10, cameos=("c1",), input_reference=PICTURE, extra_body=NESTED
+            prompt="Ein Fuchs 🦊", seconds=10, cameos=cameos("c1"), input_reference=PICTURE, extra_body=NESTED
         )
         parts = form(created(request))
         assert text(parts["prompt"]) == "Ein Fuchs 🦊"

@@ -120,7 +120,8 @@ def test_a_server_without_a_list_of_models_is_asked_for_its_videos(connect: Any)
     with ScriptedServer(Reply(404, {"detail": "Not Found"}), Reply(200, {"data": []})) as server:
         connect(server.base_url)
         ok, message = SoraHook().test_connection()
-        assert [request.path for request in server.requests] == ["/v1/models", "/v1/videos?limit=1&order=desc"]
+        asked = [request.path for request in server.requests]
+    assert asked == ["/v1/models", "/v1/videos?limit=1&order=desc", "/v1/models", "/openapi.json"]
     assert ok
     assert "no video yet; this server does not list its models" in message
 
