@@ -1,14 +1,13 @@
-"""The loops that ask until a job is final: all decisions are ``polling``'s."""
+"""The worker's loop that asks until a job is final: all decisions are ``polling``'s."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
 from collections.abc import Callable
 
-from airflow_provider_sora.client.client import AsyncSoraClient, SoraClient
+from airflow_provider_sora.client.client import SoraClient
 from airflow_provider_sora.client.polling import Outcome, Wait, Watch
 from airflow_provider_sora.exceptions import SoraError
 
@@ -32,7 +31,7 @@ def wait_for_video(
     :param sleep: pauses for a number of seconds.
     """
     clock = clock or steady_clock()
-    decision = _begin(watch, now=clock())
+    decision = began(watch, now=clock())
     while isinstance(decision, Wait):
         if until is not None and clock() + decision.seconds > until:
             return decision.watch
@@ -44,32 +43,7 @@ def wait_for_video(
             decision = watch.raised(error, now=clock(), jitter=random.random())
         else:
             decision = watch.answered(job, now=clock(), jitter=random.random())
-        _report(watch, decision)
-    return decision
-
-
-async def wait_for_video_async(client: AsyncSoraClient, watch: Watch, *, first_look: float | None = None) -> Outcome:
-    """Ask until the job is final, without blocking the event loop.
-
-    :param client: with ``attempts=1``: the pauses between questions are the back-off.
-    :param watch: which job, since when, until when.
-    :param first_look: when to ask for the first time, in seconds since 1970; None to let the watch say.
-    """
-    clock = steady_clock()
-    decision = _begin(watch, now=clock())
-    if first_look is not None and isinstance(decision, Wait):
-        # Who gave the moment may have had another clock: never later than this machine would look.
-        decision = Wait(seconds=min(max(first_look - clock(), 0.0), decision.seconds), watch=watch)
-    while isinstance(decision, Wait):
-        await asyncio.sleep(decision.seconds)
-        watch = decision.watch
-        try:
-            job = await client.retrieve(watch.video_id)
-        except SoraError as error:
-            decision = watch.raised(error, now=clock(), jitter=random.random())
-        else:
-            decision = watch.answered(job, now=clock(), jitter=random.random())
-        _report(watch, decision)
+        report(watch, decision)
     return decision
 
 
@@ -82,15 +56,23 @@ def steady_clock() -> Callable[[], float]:
     return lambda: time.monotonic() + offset
 
 
-def _begin(watch: Watch, *, now: float) -> Wait | Outcome:
-    """A server that renders while create waits answers it with a job that is final already."""
+def began(watch: Watch, *, now: float) -> Wait | Outcome:
+    """What comes first: a server that renders while create waits answers it with a job that is final already.
+
+    :param watch: which job.
+    :param now: the time.
+    """
     if watch.job is not None and watch.job.status.is_final:
         return watch.answered(watch.job, now=now, jitter=random.random())
     return watch.first(now=now, jitter=random.random())
 
 
-def _report(before: Watch, decision: Wait | Outcome) -> None:
-    """Log changes only: a poll that finds nothing new is not worth a line."""
+def report(before: Watch, decision: Wait | Outcome) -> None:
+    """Log changes only: a poll that finds nothing new is not worth a line.
+
+    :param before: what was known.
+    :param decision: what the answer means.
+    """
     if isinstance(decision, Outcome):
         return
     after = decision.watch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -36,6 +36,7 @@ class SoraVideoTrigger(BaseTrigger):
     :param first_look: when to ask for the first time.
     :param not_before: the event is held back until then.
     :param owns_job: whether the task submitted the job, so that it is cancelled when a person ends the task.
+    :param siblings: further jobs that the task submitted, which are cancelled with it.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class SoraVideoTrigger(BaseTrigger):
         first_look: float,
         not_before: float,
         owns_job: bool,
+        siblings: Sequence[str] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.sora_conn_id = sora_conn_id
@@ -65,16 +67,20 @@ class SoraVideoTrigger(BaseTrigger):
         self.first_look = first_look
         self.not_before = not_before
         self.owns_job = owns_job
+        self.siblings = list(siblings)
         self._is_final = False
 
     @classmethod
-    def watching(cls, watch: Watch, *, sora_conn_id: str, now: float, owns_job: bool) -> SoraVideoTrigger:
+    def watching(
+        cls, watch: Watch, *, sora_conn_id: str, now: float, owns_job: bool, siblings: Sequence[str] = ()
+    ) -> SoraVideoTrigger:
         """The trigger that goes on where a worker stops waiting.
 
         :param watch: what is waited for.
         :param sora_conn_id: id of the connection.
         :param now: the time of the deferral.
-        :param owns_job: as the parameter of the same name.
+        :param owns_job: as the parameter of the same name, like the next.
+        :param siblings: further jobs of the task.
         """
         return cls(
             sora_conn_id=sora_conn_id,
@@ -88,6 +94,7 @@ class SoraVideoTrigger(BaseTrigger):
             first_look=now + watch.first(now=now, jitter=random.random()).seconds,
             not_before=now + SHORTEST_DEFERRAL,
             owns_job=owns_job,
+            siblings=siblings,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -106,15 +113,15 @@ class SoraVideoTrigger(BaseTrigger):
                 "first_look": self.first_look,
                 "not_before": self.not_before,
                 "owns_job": self.owns_job,
+                "siblings": self.siblings,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: ``{"outcome": …}`` with a :class:`~airflow_provider_sora.client.polling.Outcome`, or
         ``{"error": …}`` where the connection cannot be used."""
-        from airflow_provider_sora.client.client import AsyncSoraClient
         from airflow_provider_sora.client.polling import Watch
-        from airflow_provider_sora.client.waiting import wait_for_video_async
+        from airflow_provider_sora.client.shared_polling import wait_together
         from airflow_provider_sora.exceptions import SoraError
 
         watch = Watch(
@@ -128,9 +135,7 @@ class SoraVideoTrigger(BaseTrigger):
         )
         try:
             settings = await self._settings()
-            outcome = await wait_for_video_async(
-                AsyncSoraClient(settings.server, attempts=1), watch, first_look=self.first_look
-            )
+            outcome = await wait_together(settings.server, watch, first_look=self.first_look)
             self._is_final = outcome.job is not None and outcome.job.status.is_final
             event: dict[str, Any] = {"outcome": outcome.without_prompt().to_dict()}
         except SoraError as error:
@@ -164,7 +169,7 @@ class SoraVideoTrigger(BaseTrigger):
         Airflow 3.3 also calls this when another triggerer takes a stalled one's triggers over, and it cancels a call
         that takes longer than about a second: so the task's state is asked for first, and the work is shielded.
         """
-        if not self.owns_job or self._is_final:
+        if not self.owns_job or (self._is_final and not self.siblings):
             return
         killing = asyncio.create_task(self._cancel_if_ended())
         _killings.add(killing)
@@ -188,10 +193,11 @@ class SoraVideoTrigger(BaseTrigger):
         if not ended:
             self.log.info("Video %s was left in place: its task goes on.", self.video_id)
             return
-        try:
-            settings = await self._settings()
-            became = await AsyncSoraClient(settings.server).cancel(self.video_id)
-        except SoraError as error:
-            self.log.warning("Video %s could not be cancelled; it may be running, and billed: %s", self.video_id, error)
-        else:
-            self.log.info("Its task was ended, so video %s was to be stopped: %s.", self.video_id, became.what_it_means)
+        for video_id in (self.video_id, *self.siblings):
+            try:
+                settings = await self._settings()
+                became = await AsyncSoraClient(settings.server).cancel(video_id)
+            except SoraError as error:
+                self.log.warning("Video %s could not be cancelled; it may be running, and billed: %s", video_id, error)
+            else:
+                self.log.info("Its task was ended, so video %s was to be stopped: %s.", video_id, became.what_it_means)

@@ -1,8 +1,7 @@
-"""The two loops that ask until a job is final."""
+"""The loop of a worker that asks until a job is final."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +10,10 @@ import pytest
 from http_server import HangUp, Reply, ScriptedServer, Step
 
 from airflow_provider_sora.client import waiting
-from airflow_provider_sora.client.client import AsyncSoraClient, SoraClient
+from airflow_provider_sora.client.client import SoraClient
 from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
 from airflow_provider_sora.client.settings import ServerSettings
-from airflow_provider_sora.client.waiting import wait_for_video, wait_for_video_async
+from airflow_provider_sora.client.waiting import wait_for_video
 
 START = 1_800_000_000.0
 
@@ -34,16 +33,12 @@ class Clock:
         self.naps.append(seconds)
         self.now += seconds
 
-    async def sleep_async(self, seconds: float) -> None:
-        self.sleep(seconds)
-
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The only clock of the loops, and no jitter."""
+    """The only clock of the loop, and no jitter."""
     clock = Clock()
     monkeypatch.setattr(waiting, "time", SimpleNamespace(time=lambda: clock.now + clock.set_by, monotonic=clock.time))
-    monkeypatch.setattr(waiting, "asyncio", SimpleNamespace(sleep=clock.sleep_async))
     monkeypatch.setattr(waiting, "random", SimpleNamespace(random=lambda: 0.5))
     return clock
 
@@ -59,13 +54,6 @@ def watch(**fields: Any) -> Watch:
 def waited(server: ScriptedServer, clock: Clock, state: Watch, **options: Any) -> Outcome | Watch:
     client = SoraClient(ServerSettings(base_url=server.base_url), attempts=1)
     return wait_for_video(client, state, clock=clock.time, sleep=clock.sleep, **options)
-
-
-def waited_async(server: ScriptedServer, state: Watch) -> Outcome:
-    async def wait() -> Outcome:
-        return await wait_for_video_async(AsyncSoraClient(ServerSettings(base_url=server.base_url), attempts=1), state)
-
-    return asyncio.run(wait())
 
 
 BUSY, GONE, FAILED = Reply(503, {}), Reply(404, {}), {"code": "gpu_lost", "message": "no GPU"}
@@ -86,68 +74,34 @@ SCRIPTS: dict[str, tuple[list[Step], Verdict, int]] = {
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_both_loops_agree_when(name: str, clock: Clock) -> None:
+def test_waiting_ends_as_the_answers_say_when(name: str, clock: Clock) -> None:
     script, verdict, questions = SCRIPTS[name]
-    state = watch(max_poll_failures=4, deadline=START + 10_000)
     with ScriptedServer(*script) as server:
-        outcome = waited(server, clock, state)
+        outcome = waited(server, clock, watch(max_poll_failures=4, deadline=START + 10_000))
         assert isinstance(outcome, Outcome)
         assert outcome.verdict is verdict
         assert len(server.requests) == questions == len(clock.naps)
-    naps, clock.naps, clock.now = clock.naps, [], START
-    with ScriptedServer(*script) as other:
-        outcome_async = waited_async(other, state)
-    assert len(other.requests) == questions
-    assert clock.naps == naps
-    said, said_async = (
-        repr(each).replace(str(port), "PORT") for each, port in ((outcome, server.port), (outcome_async, other.port))
-    )
-    assert said == said_async
 
 
-def test_both_loops_end_at_the_deadline(clock: Clock) -> None:
-    state = watch(deadline=START + 60)
+def test_it_ends_at_the_deadline(clock: Clock) -> None:
     with ScriptedServer(job("in_progress")) as server:
-        outcome = waited(server, clock, state)
-        assert isinstance(outcome, Outcome)
-        assert outcome.verdict is Verdict.TIMED_OUT
-        assert clock.now == pytest.approx(START + 60)
-        questions = len(server.requests)
-        clock.now = START
-        assert waited_async(server, state).verdict is Verdict.TIMED_OUT
-        assert clock.now == pytest.approx(START + 60)
-        assert len(server.requests) == 2 * questions
+        outcome = waited(server, clock, watch(deadline=START + 60))
+    assert isinstance(outcome, Outcome)
+    assert outcome.verdict is Verdict.TIMED_OUT
+    assert clock.now == pytest.approx(START + 60)
 
 
 @pytest.mark.parametrize("hours", [-1, 3])
-def test_neither_loop_minds_a_clock_that_is_set_while_it_waits(hours: int, clock: Clock) -> None:
-    state = watch(deadline=START + 60)
+def test_it_does_not_mind_a_clock_that_is_set_while_it_waits(hours: int, clock: Clock) -> None:
+    def sleep(seconds: float) -> None:
+        clock.set_by = 3600.0 * hours
+        clock.sleep(seconds)
 
-    class Setting(Clock):
-        async def sleep_async(self, seconds: float) -> None:
-            clock.set_by = 3600.0 * hours
-            clock.sleep(seconds)
-
-        def sleep(self, seconds: float) -> None:
-            clock.set_by = 3600.0 * hours
-            clock.sleep(seconds)
-
-    with pytest.MonkeyPatch.context() as patch, ScriptedServer(job("in_progress"), job("completed")) as server:
-        patch.setattr(waiting, "asyncio", SimpleNamespace(sleep=Setting().sleep_async))
+    with ScriptedServer(job("in_progress"), job("completed")) as server:
         client = SoraClient(ServerSettings(base_url=server.base_url), attempts=1)
-        outcome = wait_for_video(client, state, sleep=Setting().sleep)
-        assert isinstance(outcome, Outcome)
-        assert outcome.verdict is Verdict.COMPLETED
-        clock.now, clock.set_by = START, 0.0
-        assert waited_async(server, state).verdict is Verdict.COMPLETED
-        assert clock.now < START + 60
-
-
-def test_a_first_look_by_a_clock_that_is_far_ahead_is_not_waited_for(clock: Clock) -> None:
-    with ScriptedServer(job("completed")) as server:
-        client = AsyncSoraClient(ServerSettings(base_url=server.base_url), attempts=1)
-        asyncio.run(wait_for_video_async(client, watch(), first_look=START + 7200))
-    assert sum(clock.naps) <= 10
+        outcome = wait_for_video(client, watch(deadline=START + 60), sleep=sleep)
+    assert isinstance(outcome, Outcome)
+    assert outcome.verdict is Verdict.COMPLETED
 
 
 def test_the_synchronous_loop_hands_the_watch_back_when_its_time_is_up(clock: Clock) -> None:
