@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.media.archive import Overwrite
+    from airflow_provider_sora.operators.interruption import Interruption
     from airflow_provider_sora.operators.rendering import Rendering
+    from airflow_provider_sora.operators.stitching import Stitching
+    from airflow_provider_sora.snapshots.resolution import Resolution
     from airflow_provider_sora.videos.request import VideoRequest
 
 DEFAULT_JOB_TIMEOUT = timedelta(hours=1)
@@ -104,7 +107,7 @@ class SoraVideoOperator(BaseOperator):
         self.max_resubmissions = max_resubmissions
         self.max_poll_failures = max_poll_failures
         self.sora_conn_id = sora_conn_id
-        self._running: Rendering | None = None
+        self._running: Rendering | Stitching | None = None
 
     @abstractmethod
     def build_request(self) -> VideoRequest:
@@ -122,7 +125,7 @@ class SoraVideoOperator(BaseOperator):
                 self._check_arguments()
                 timeout = self.execution_timeout
                 deadline = time.time() + timeout.total_seconds() if timeout is not None else None
-                return self._rendering(context, attempt_deadline=deadline).run()
+                return self._attempt(context, attempt_deadline=deadline).run()
             except (SoraError, AirflowTaskTimeout) as error:
                 self._put_on_record(context, error)
                 raise
@@ -152,8 +155,8 @@ class SoraVideoOperator(BaseOperator):
                         f"The job could not be watched: {event['error']} The job was left in place; the next attempt "
                         "goes on with it."
                     )
-                rendering = self._rendering(context, resubmissions=resubmissions, attempt_deadline=attempt_deadline)
-                return rendering.resume(Outcome.from_dict(event["outcome"]))
+                attempt = self._attempt(context, resubmissions=resubmissions, attempt_deadline=attempt_deadline)
+                return attempt.resume(Outcome.from_dict(event["outcome"]))
             except (SoraError, AirflowTaskTimeout) as error:
                 self._put_on_record(context, error)
                 raise
@@ -162,6 +165,11 @@ class SoraVideoOperator(BaseOperator):
         """Cancel the job of a task that a person ended; leave it where only the worker ends."""
         if self._running is not None:
             self._running.killed()
+
+    @property
+    def reference(self) -> str | None:
+        """What the author named as the model."""
+        return self.model
 
     @property
     def job_timeout_seconds(self) -> float | None:
@@ -178,44 +186,78 @@ class SoraVideoOperator(BaseOperator):
         if running is not None and running.is_on_record:
             return
         try:
-            record = running.submission.record if running is not None else RecordStore(context).load()
+            record = running.record if running is not None else RecordStore(context).load()
         except RecordError as unreadable:
             self.log.warning("What became of an earlier submission is not known: %s", unreadable)
             return
         result = failure_before_planning(error, requested=self.model, prompt=getattr(self, "prompt", None))
         if record is not None and record.is_open:
-            left = record.restored(lambda: "")
+            left = record.restored(dict)
             result = left.failed(code=type(error).__name__, message=str(error), job=record.fate).to_dict()
         context["ti"].xcom_push(key="version", value=result["version"])
         context["ti"].xcom_push(key="return_value", value=result)
 
-    def _rendering(
+    def _attempt(
         self, context: Context, *, resubmissions: int = 0, attempt_deadline: float | None = None
+    ) -> Rendering | Stitching:
+        """What this attempt does; subclasses that render a clip of several jobs do something else."""
+        self._running = self.rendering(context, resubmissions=resubmissions, attempt_deadline=attempt_deadline)
+        return self._running
+
+    def rendering(
+        self,
+        context: Context,
+        *,
+        build_request: Callable[[], VideoRequest] | None = None,
+        item: str | None = None,
+        waits: bool | None = None,
+        version: Resolution | None = None,
+        interruption: Interruption | None = None,
+        siblings: Callable[[], tuple[str, ...]] = tuple,
+        resubmissions: int = 0,
+        attempt_deadline: float | None = None,
     ) -> Rendering:
+        """One job of this task.
+
+        :param context: the task's context.
+        :param build_request: what is asked for; None for :meth:`build_request`.
+        :param item: which of several clips of the task; None where there is one.
+            :param waits: whether to wait for it; None for ``wait_for_completion``.
+        :param version: the version that renders it, where it is settled already.
+        :param interruption: what is known of the task's end, where all jobs of the task share it.
+        :param siblings: gives the other jobs of this task that may run.
+        :param resubmissions: how often this attempt submitted again what the server lost.
+        :param attempt_deadline: when this attempt's ``execution_timeout`` ends, in seconds since 1970.
+        """
         from airflow_provider_sora.hooks.sora import SoraHook
         from airflow_provider_sora.operators.record_store import RecordStore
         from airflow_provider_sora.operators.rendering import Rendering
         from airflow_provider_sora.operators.submission import Submission
 
         hook, ti = SoraHook(self.sora_conn_id), context["ti"]
+        owner = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
         submission = Submission(
             hook=hook,
-            store=RecordStore(context),
-            build_request=self.build_request,
-            reference=self.model,
+            store=RecordStore(context, item=item),
+            build_request=build_request or self.build_request,
+            reference=self.reference,
             on_uncertain=self.on_uncertain_submit,
             folder=self._claims_folder(context, hook),
-            owner=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}",
+            owner=owner if item is None else f"{owner}/{item}",
         )
-        self._running = Rendering(
+        return Rendering(
             operator=self,
             context=context,
             hook=hook,
             submission=submission,
             resubmissions=resubmissions,
             attempt_deadline=attempt_deadline,
+            item=item,
+            waits=self.wait_for_completion if waits is None else waits,
+            version=version,
+            interruption=interruption,
+            siblings=siblings,
         )
-        return self._running
 
     def _claims_folder(self, context: Context, hook: SoraHook) -> str | None:
         """Where all tasks that may ask for the same thing see this one's claims, None where there is no such place."""
@@ -227,19 +269,25 @@ class SoraVideoOperator(BaseOperator):
         differs = "output_path" not in getattr(mapped, "partial_kwargs", ("output_path",))
         return None if differs else shared_folder(self._output_template)
 
-    def _check_arguments(self) -> None:
-        from airflow_provider_sora.exceptions import ConfigurationError
+    def _choices(self) -> dict[str, tuple[Any, ...]]:
+        """The arguments that are one of a few words."""
         from airflow_provider_sora.media.archive import Overwrite
 
-        for name, kind in (
-            ("overwrite", Overwrite),
-            ("on_timeout", OnTimeout),
-            ("on_uncertain_submit", OnUncertainSubmit),
-            ("on_expired", OnExpired),
-        ):
-            if getattr(self, name) not in get_args(kind):
+        return {
+            "overwrite": get_args(Overwrite),
+            "on_timeout": get_args(OnTimeout),
+            "on_uncertain_submit": get_args(OnUncertainSubmit),
+            "on_expired": get_args(OnExpired),
+        }
+
+    def _check_arguments(self) -> None:
+        from airflow_provider_sora.exceptions import ConfigurationError
+
+        for name, choices in self._choices().items():
+            if getattr(self, name) not in choices:
+                known = ", ".join(str(choice) for choice in choices)
                 raise ConfigurationError(
-                    f"Nothing was submitted: {name} is one of {', '.join(get_args(kind))}, not {getattr(self, name)!r}."
+                    f"Nothing was submitted: {name} is one of {known}, not {getattr(self, name)!r}."
                 )
         for name in ("max_resubmissions", "max_poll_failures"):
             count = getattr(self, name)

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def target_of(context: Context, folder: str, *, snapshot: str) -> ObjectStoragePath:
+def target_of(context: Context, folder: str, *, snapshot: str, item: str | None = None) -> ObjectStoragePath:
     """The file that a task instance's video becomes.
 
     :param context: the task's context.
     :param folder: a local path or an object storage URL.
     :param snapshot: the version that makes it.
+    :param item: which of several clips of the task.
     """
     ti = context["ti"]
     return folder_at(folder) / artifact_name(
@@ -33,20 +34,24 @@ def target_of(context: Context, folder: str, *, snapshot: str) -> ObjectStorageP
         task_id=ti.task_id,
         map_index=-1 if ti.map_index is None else ti.map_index,
         snapshot=snapshot,
+        item=item,
     )
 
 
-def found_before(context: Context, planned: VideoResult, *, folder: str, overwrite: Overwrite) -> dict[str, Any] | None:
+def found_before(
+    context: Context, planned: VideoResult, *, folder: str, overwrite: Overwrite, item: str | None = None
+) -> dict[str, Any] | None:
     """The finished result of this very request, where ``overwrite="skip"`` finds one, before anything is paid for.
 
     :param context: the task's context.
     :param planned: what is about to be submitted.
     :param folder: a local path or an object storage URL, which must be writable.
     :param overwrite: what a file that is already there means.
+    :param item: which of several clips of the task.
     :raises OutputPathError: the folder cannot be written, or what is there is not the result of this request.
     """
     check_writable(folder)
-    target = target_of(context, folder, snapshot=planned.version.snapshot)
+    target = target_of(context, folder, snapshot=planned.version.snapshot, item=item)
     found = existing(target, overwrite=overwrite)
     if found is None:
         return None
@@ -59,16 +64,19 @@ def found_before(context: Context, planned: VideoResult, *, folder: str, overwri
     return found
 
 
-def kept_before(context: Context, result: VideoResult, *, folder: str, strict: bool) -> VideoResult | None:
+def kept_before(
+    context: Context, result: VideoResult, *, folder: str, strict: bool, item: str | None = None
+) -> VideoResult | None:
     """The finished record of this very video, where an earlier attempt kept it and did not come to tell.
 
     :param context: the task's context.
     :param result: the record so far.
     :param folder: a local path or an object storage URL.
     :param strict: raise where the file is not what was asked for.
+    :param item: which of several clips of the task.
     :raises ArtifactMismatchError: ``strict``, and the file is not what was asked for.
     """
-    target = target_of(context, folder, snapshot=result.version.snapshot)
+    target = target_of(context, folder, snapshot=result.version.snapshot, item=item)
     sidecar = read_sidecar(target)
     if sidecar is None or sidecar.get("video_id") != result.video_id or not sidecar.get("artifact"):
         return None
@@ -89,6 +97,7 @@ def keep(
     folder: str,
     strict: bool,
     delete_remote: bool,
+    item: str | None = None,
 ) -> VideoResult:
     """Fetch a finished video into a folder, tell the log, and delete the server's copy where that is wanted.
 
@@ -98,6 +107,7 @@ def keep(
     :param folder: a local path or an object storage URL.
     :param strict: raise where the file is not what was asked for, after it was kept.
     :param delete_remote: delete the server's copy once ours is safe.
+    :param item: which of several clips of the task.
     :return: the record with its artifact.
     :raises DownloadError: it did not come whole.
     :raises ArtifactMismatchError: ``strict``, and the file is not what was asked for.
@@ -106,7 +116,7 @@ def keep(
     kept = keep_video(
         result,
         open_content=lambda: hook.download_video(video_id),
-        target=target_of(context, folder, snapshot=result.version.snapshot),
+        target=target_of(context, folder, snapshot=result.version.snapshot, item=item),
         strict=strict,
     )
     artifact = kept.artifact or {}

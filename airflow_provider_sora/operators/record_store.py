@@ -18,10 +18,12 @@ class RecordStore:
     """Reads and writes one task instance's record.
 
     :param context: the task's context.
+    :param item: which of several clips of the task.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, item: str | None = None) -> None:
         self._state = context["task_state_store"]
+        self.key = RECORD_KEY if item is None else f"{RECORD_KEY}_{item}"
 
     def load(self) -> SubmissionRecord | None:
         """The record of earlier attempts, None where there surely is none.
@@ -30,7 +32,7 @@ class RecordStore:
         :raises RecordError: it is damaged.
         """
         try:
-            stored = self._state.get(RECORD_KEY)
+            stored = self._state.get(self.key)
         except Exception as error:
             raise RecordUnavailableError(
                 f"The record of this task's submission could not be read ({type(error).__name__}: {error}). Nothing "
@@ -45,7 +47,7 @@ class RecordStore:
         :raises RecordUnavailableError: it could not be written.
         """
         try:
-            self._state.set(RECORD_KEY, record.to_dict())
+            self._state.set(self.key, record.to_dict())
         except Exception as error:
             job = record.result.get("video_id")
             raise RecordUnavailableError(

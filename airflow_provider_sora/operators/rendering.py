@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowTaskTerminated, AirflowTaskTimeout
 
-from airflow_provider_sora.client.backends import RENDERED_NATIVELY
 from airflow_provider_sora.client.client import SoraClient
 from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
+from airflow_provider_sora.client.rendition import NATIVE
 from airflow_provider_sora.client.waiting import wait_for_video
 from airflow_provider_sora.exceptions import (
     APIError,
@@ -24,15 +25,14 @@ from airflow_provider_sora.exceptions import (
 from airflow_provider_sora.media.storage import JOB_IS_SAFE
 from airflow_provider_sora.operators.interruption import Interruption
 from airflow_provider_sora.operators.keeping import found_before, keep, kept_before
-from airflow_provider_sora.operators.record_store import RECORD_KEY
 from airflow_provider_sora.operators.second_look import GONE, confirmed_lost, ended_without_video, is_gone, late_answer
 from airflow_provider_sora.operators.submission import Submission, cancel
-from airflow_provider_sora.snapshots.resolution import resolution_warnings
+from airflow_provider_sora.snapshots.resolution import Resolution, resolution_warnings
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.triggers.video import SHORTEST_DEFERRAL, SoraVideoTrigger
 from airflow_provider_sora.videos.job import JobStatus
-from airflow_provider_sora.videos.record import NextStep, Phase
+from airflow_provider_sora.videos.record import NextStep, Phase, SubmissionRecord
 from airflow_provider_sora.videos.result import VideoResult
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class Rendering:
     :param submission: the request and its record.
     :param resubmissions: how often this attempt submitted again what the server lost.
     :param attempt_deadline: when this attempt's ``execution_timeout`` ends, in seconds since 1970; None for never.
+    :param item: which of several clips of the task; None where there is one.
+    :param waits: False to come back as soon as the server has taken the job.
+    :param version: the version that renders it, where it is settled already.
+    :param interruption: what is known of the task's end, shared by all jobs of the task; made here where there is one.
+    :param siblings: gives the other jobs of this task that may run, to be stopped with this one.
     """
 
     operator: SoraVideoOperator
@@ -73,13 +78,28 @@ class Rendering:
     submission: Submission
     resubmissions: int = 0
     attempt_deadline: float | None = None
+    item: str | None = None
+    waits: bool = True
+    version: Resolution | None = None
+    interruption: Interruption | None = None
+    siblings: Callable[[], tuple[str, ...]] = tuple
     is_on_record: bool = field(default=False, init=False)
     """Whether a failure was pushed already."""
     video_id: str | None = field(default=None, init=False)
     """The job that is waited for, None while there is none."""
 
     def __post_init__(self) -> None:
-        self.interruption = Interruption(self.context)
+        self._interruption = self.interruption or Interruption(self.context)
+
+    @property
+    def record(self) -> SubmissionRecord | None:
+        """What is on record of its submission."""
+        return self.submission.record
+
+    @property
+    def is_to_be_submitted(self) -> bool:
+        """Whether no job of this very request is with the server, or is known to be."""
+        return self._next_step() in (NextStep.SUBMIT, NextStep.REPLACE, NextStep.RECOVER)
 
     def run(self) -> dict[str, Any]:
         """Begin, or go on where an earlier attempt stopped."""
@@ -95,13 +115,13 @@ class Rendering:
                 "An earlier attempt finished video %s; taking its result. Nothing was submitted. For a new clip, "
                 "change the request, its seed for example, or delete the key %s of the task's state.",
                 result.video_id,
-                RECORD_KEY,
+                self.submission.store.key,
             )
         else:
             log.info("An earlier attempt submitted video %s; going on with it. Nothing was submitted.", result.video_id)
         if self._keeps_file and (kept := self._kept_before(result)):
             return kept
-        if result.status != JobStatus.COMPLETED or not self.operator.wait_for_completion:
+        if result.status != JobStatus.COMPLETED or not self.waits:
             ended = ended_without_video(self.hook, result.video_id or "", submitted_at=_submitted_at(result))
             if ended and self._is_free_to_submit_anew(ended):
                 log.warning("Video %s brought nothing; submitting anew.", result.video_id)
@@ -116,7 +136,7 @@ class Rendering:
         if ended.verdict is Verdict.LOST:
             return self.operator.max_resubmissions > 0
         # A failure is this attempt's own where it waits: it is told, and a retry decides.
-        return ended.verdict is Verdict.STOPPED or not self.operator.wait_for_completion
+        return ended.verdict is Verdict.STOPPED or not self.waits
 
     def _next_step(self) -> NextStep:
         try:
@@ -138,48 +158,47 @@ class Rendering:
 
     def killed(self) -> None:
         """Cancel the job if a person ended the task; leave it where only the worker ends, for a retry to go on."""
-        is_ended = self.interruption.signalled()
-        if self.video_id is None:
-            return
-        if is_ended:
-            cancel(self.hook, self.video_id, why="its task was ended")
+        if stop_if_ended(self._interruption, self.hook, [self.video_id] if self.video_id else []):
             self.video_id = None
-        elif is_ended is None:
-            log.warning("Airflow did not tell whether the task was ended; video %s was left in place.", self.video_id)
-        else:
-            log.info("Video %s was left in place: the task was interrupted, not ended.", self.video_id)
 
     def _sleep(self, seconds: float) -> None:
         """A pause between two questions, which a signal ends: there may not be the time for another one."""
         end = time.monotonic() + seconds
-        while not self.interruption.is_signalled and (left := end - time.monotonic()) > 0:
+        while not self._interruption.is_signalled and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE))
-        if self.interruption.was_ended():
+        if self._interruption.was_ended():
             if self.video_id is not None:
                 cancel(self.hook, self.video_id, why="its task was ended")
             raise AirflowTaskTerminated("The task was ended; it does not wait any more.")
-        self.interruption.is_signalled = False
+        self._interruption.is_signalled = False
 
     def _begin(self, *, replaces: bool) -> dict[str, Any]:
-        resolution, snapshot = self.hook.resolve_snapshot(self.operator.model)
+        resolution, snapshot = self._resolved()
         self.context["ti"].xcom_push(key="version", value=resolution.to_dict())
-        request = self.submission.request
         planned = VideoResult.planned(
             version=resolution,
-            request=request,
+            request=self.submission.request,
             snapshot=snapshot,
             account=self.hook.settings.account,
-            rendered_as=RENDERED_NATIVELY,
             warnings=tuple(resolution_warnings(resolution, snapshot, today=datetime.now(UTC).date())),
         )
         for warning in planned.warnings:
             log.warning(warning)
         found = None
         try:
-            request.check(snapshot, catalog=self.hook.catalog)
+            if self.hook.backend.cameos == NATIVE:
+                # Before the server is asked who they are.
+                replace(self.submission.request, storyboard=None).check(snapshot, catalog=self.hook.catalog)
+            sent = self.submission.rendition
+            planned = planned.rendered(sent.request, rendered_as=sent.rendered_as)
+            sent.request.check(snapshot, catalog=self.hook.catalog)
             if self._keeps_file:
                 found = found_before(
-                    self.context, planned, folder=self.operator.output_path or "", overwrite=self.operator.overwrite
+                    self.context,
+                    planned,
+                    folder=self.operator.output_path or "",
+                    overwrite=self.operator.overwrite,
+                    item=self.item,
                 )
         except SoraError as error:
             if replaces:
@@ -194,8 +213,16 @@ class Rendering:
             return found
         return self._go_on(self._submitted(planned))
 
+    def _resolved(self) -> tuple[Resolution, Snapshot]:
+        if self.version is None:
+            return self.hook.resolve_snapshot(self.operator.reference)
+        return self.version, self._snapshot(self.version)
+
+    def _snapshot(self, version: Resolution) -> Snapshot:
+        return self.hook.catalog.find(version.snapshot) or Snapshot(id=version.snapshot)
+
     def _submitted(self, planned: VideoResult, *, recovers: bool = False) -> VideoResult:
-        if self.interruption.was_ended():
+        if self._interruption.was_ended():
             raise AirflowTaskTerminated("The task was ended; nothing else was submitted.")
         try:
             result = self.submission.recover(planned) if recovers else self.submission.submit(planned)
@@ -203,10 +230,12 @@ class Rendering:
             unknown = "not known: the server may have taken it, and may bill it"
             self._fail(planned, error, fate=unknown if self.submission.may_be_taken else _NOT_SUBMITTED)
         cost = result.usage.get("estimated_cost_usd")
+        seconds = result.request["seconds"]
         log.info(
-            "Submitted video %s: %s s on %s (%s)%s. The server says it is %s.",
+            "Submitted video %s%s: %s on %s (%s)%s. The server says it is %s.",
             result.video_id,
-            result.request["seconds"],
+            f" ({self.item})" if self.item else "",
+            "as long as its source" if seconds is None else f"{seconds} s",
             result.version.snapshot,
             result.version.reason,
             f", about {cost:.2f} USD" if cost is not None else "",
@@ -219,12 +248,13 @@ class Rendering:
         # A signal's handler may need it at any moment from here on, and had better not make it.
         self.hook.get_conn()
         self.video_id = result.video_id
-        if self.interruption.was_ended():
+        if self._interruption.was_ended():
             cancel(self.hook, self.video_id or "", why="its task was ended while it was submitted")
             raise AirflowTaskTerminated(f"The task was ended while video {result.video_id} was submitted.")
-        if not self.operator.wait_for_completion:
+        self._require_as_asked(result)
+        if not self.waits:
             self.video_id = None
-            if self.operator.output_path is not None:
+            if self.operator.output_path is not None and not self.operator.wait_for_completion:
                 log.warning("This task does not wait, so it keeps no file; SoraDownloadVideoOperator does that later.")
             return result.to_dict()
         watch = self._watch(result)
@@ -241,16 +271,31 @@ class Rendering:
             self._defer(waited)
         return self._finish(waited, result)
 
+    def _require_as_asked(self, result: VideoResult) -> None:
+        """With ``strict``, stop what the server says from the beginning that it renders otherwise."""
+        job = self.submission.first_answer
+        if not self.operator.strict or job is None or not (faults := result.served_otherwise(job)):
+            return
+        stopped = cancel(self.hook, job.id, why="it is not what was asked for")
+        fate = "cancelled as soon as it was submitted" if stopped else "left in place; it may be billed"
+        self.submission.advance(Phase.FINISHED, result.failed(code="mismatch", message=faults[0], job=fate))
+        error = ArtifactMismatchError(
+            f"Video {job.id} is not what was asked for: {' '.join(faults)} The job was {fate}. strict=False takes it "
+            "with a warning."
+        )
+        self._fail(result, error, fate=fate)
+
     def _watch(self, result: VideoResult) -> Watch:
         timeout = self.operator.job_timeout_seconds
         submitted_at = _submitted_at(result).timestamp()
-        snapshot = self.hook.catalog.find(result.version.snapshot) or Snapshot(id=result.version.snapshot)
+        seconds = result.request["seconds"]
+        expected = None if seconds is None else self._snapshot(result.version).typical_render_seconds(seconds)
         return Watch(
             video_id=result.video_id or "",
             submitted_at=submitted_at,
             deadline=None if timeout is None else submitted_at + timeout,
             attempt_deadline=self.attempt_deadline,
-            expected_seconds=snapshot.typical_render_seconds(result.request["seconds"]),
+            expected_seconds=expected,
             poll_interval=self.operator.poll_interval,
             max_poll_failures=self.operator.max_poll_failures,
             job=self.submission.first_answer,
@@ -261,7 +306,9 @@ class Rendering:
         ends = [moment for moment in (watch.deadline, watch.attempt_deadline) if moment is not None]
         left = timedelta(seconds=max(min(ends) - now, 0.0)) if ends else None
         self.operator.defer(
-            trigger=SoraVideoTrigger.watching(watch, sora_conn_id=self.operator.sora_conn_id, now=now, owns_job=True),
+            trigger=SoraVideoTrigger.watching(
+                watch, sora_conn_id=self.operator.sora_conn_id, now=now, owns_job=True, siblings=self.siblings()
+            ),
             method_name="execute_complete",
             kwargs={"resubmissions": self.resubmissions, "attempt_deadline": self.attempt_deadline},
             timeout=None if left is None else left + _DEFERRAL_SAFETY_NET,
@@ -325,7 +372,11 @@ class Rendering:
         """The result of an attempt that kept the file and did not come to tell; the server may have lost its own."""
         try:
             kept = kept_before(
-                self.context, result, folder=self.operator.output_path or "", strict=self.operator.strict
+                self.context,
+                result,
+                folder=self.operator.output_path or "",
+                strict=self.operator.strict,
+                item=self.item,
             )
         except SoraError as error:
             self._fail(result, error, fate="completed, billed and kept")
@@ -343,6 +394,7 @@ class Rendering:
                 folder=self.operator.output_path or "",
                 strict=self.operator.strict,
                 delete_remote=self.operator.delete_remote,
+                item=self.item,
             )
         except ArtifactMismatchError as error:
             self._fail(result, error, fate="completed, billed and kept")
@@ -383,7 +435,7 @@ class Rendering:
 
     @property
     def _keeps_file(self) -> bool:
-        return self.operator.output_path is not None and self.operator.wait_for_completion
+        return self.operator.output_path is not None and self.waits
 
     def _push_version(self, result: VideoResult) -> None:
         self.context["ti"].xcom_push(key="version", value=result.version.to_dict())
@@ -398,3 +450,22 @@ class Rendering:
 
 def _submitted_at(result: VideoResult) -> datetime:
     return parse_isoformat(result.submitted_at or "")
+
+
+def stop_if_ended(interruption: Interruption, hook: SoraHook, video_ids: Sequence[str]) -> bool:
+    """Cancel the jobs of a task that Airflow ends, if that is because a person ended it.
+
+    :param interruption: asks whether it is.
+    :param hook: the server.
+    :param video_ids: jobs that may run.
+    :return: whether a person ended the task.
+    """
+    is_ended = interruption.signalled()
+    for video_id in video_ids:
+        if is_ended:
+            cancel(hook, video_id, why="its task was ended")
+        elif is_ended is None:
+            log.warning("Airflow did not tell whether the task was ended; video %s was left in place.", video_id)
+        else:
+            log.info("Video %s was left in place: the task was interrupted, not ended.", video_id)
+    return bool(is_ended)

@@ -31,6 +31,7 @@ from airflow_provider_sora.videos.record import NextStep, Phase, SubmissionRecor
 from airflow_provider_sora.videos.result import VideoResult
 
 if TYPE_CHECKING:
+    from airflow_provider_sora.client.rendition import Rendition
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.operators.record_store import RecordStore
     from airflow_provider_sora.videos.job import VideoJob
@@ -86,6 +87,19 @@ class Submission:
         return self.build_request()
 
     @cached_property
+    def rendition(self) -> Rendition:
+        """What is sent of it.
+
+        :raises InvalidRequestError: the server's profile cannot express it.
+        """
+        return self.hook.render(self.request)
+
+    @property
+    def sent(self) -> VideoRequest:
+        """The request in the server's own terms."""
+        return self.rendition.request
+
+    @cached_property
     def fingerprint(self) -> str:
         """Of the request at hand."""
         return self.request.fingerprint(
@@ -105,6 +119,11 @@ class Submission:
         return self.record is not None and self.record.phase is Phase.INTENT
 
     @property
+    def is_of_this_request(self) -> bool:
+        """Whether the record is of the request at hand, and not of one that was since changed."""
+        return self.record is not None and self.record.fingerprint == self.fingerprint
+
+    @property
     def live_video_id(self) -> str | None:
         """The job of an earlier attempt that may still run, None where there is none."""
         if self.record is None or self.record.phase is not Phase.SUBMITTED:
@@ -115,7 +134,7 @@ class Submission:
     def restored(self) -> VideoResult:
         """The result on record, with the request that was sent, which may not be the one at hand any more."""
         record = self._existing_record()
-        return record.restored(lambda: self.request.prompt if self.fingerprint == record.fingerprint else "")
+        return record.restored(lambda: self.request.to_dict() if self.fingerprint == record.fingerprint else {})
 
     def submit(self, planned: VideoResult) -> VideoResult:
         """Submit, with an intent on record before and the id after it.
@@ -157,7 +176,7 @@ class Submission:
             return self._taken(planned, self._create(planned))
         if not self._backend.lists:
             where = "and it does not list its jobs"
-        elif not is_told_by_lists(self.request):
+        elif not is_told_by_lists(self.sent):
             where = "and its list does not tell a picture, a style, cameos or extra_body"
         elif self.folder is None:
             where = "and nothing tells whose a job of its list is: see `claims_path` of the connection"
@@ -209,7 +228,7 @@ class Submission:
     def _create(self, planned: VideoResult, *, sent_before: bool = False) -> VideoJob:
         key = self._existing_record().idempotency_key
         try:
-            return self.hook.create_video(self.request, snapshot=planned.version.snapshot, idempotency_key=key)
+            return self.hook.create_video(self.rendition, snapshot=planned.version.snapshot, idempotency_key=key)
         except UNCERTAIN:
             raise
         except SoraError as error:
@@ -261,7 +280,7 @@ class Submission:
             jobs: list[VideoJob] = []
             with suppress(ListTooLongError):
                 jobs.extend(listed_since(self.hook, self._intended_at))
-            ours = orphans(jobs, request=self.request, snapshot=planned.version.snapshot, intended_at=self._intended_at)
+            ours = orphans(jobs, request=self.sent, snapshot=planned.version.snapshot, intended_at=self._intended_at)
             if found := next((job for job in ours if self._claim(job.id)), None):
                 return found
         return None
@@ -273,7 +292,7 @@ class Submission:
         intended_at = self._intended_at
         try:
             return not any(
-                may_be_ours(job, request=self.request, intended_at=intended_at) and not self._is_anothers(job.id)
+                may_be_ours(job, request=self.sent, intended_at=intended_at) and not self._is_anothers(job.id)
                 for job in listed_since(self.hook, intended_at)
             )
         except ListTooLongError:
@@ -311,7 +330,7 @@ class Submission:
     @property
     def _can_tell_orphans(self) -> bool:
         """Whether a job of the server's list can be told to be this request's, and nobody else's."""
-        return self._lays_claims and is_told_by_lists(self.request)
+        return self._lays_claims and is_told_by_lists(self.sent)
 
     @property
     def _backend(self) -> Backend:

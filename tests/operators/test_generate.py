@@ -67,11 +67,22 @@ def test_the_result_has_the_documented_shape_and_nothing_else(sora: EmulatorProc
             "size": "1280x720",
             "seed": 7,
             "style": "anime",
+            "style_tuning": None,
+            "negative_prompt": None,
+            "fps": None,
+            "num_frames": None,
+            "guidance_scale": None,
+            "num_inference_steps": None,
             "cameos": [],
             "input_reference": None,
+            "storyboard": None,
+            "render_as": None,
+            "continuity": None,
+            "source": None,
             "extra_body": {},
             "served_seed": 7,
             "rendered_as": "native",
+            "sent_prompt": None,
             "digest": result["request"]["digest"],
         },
         "timing": {
@@ -317,15 +328,17 @@ def test_a_picture_is_sent_and_on_record_by_its_hash(sora: EmulatorProcess, tmp_
 
 def test_cameos_are_sent(sora: EmulatorProcess) -> None:
     cameo = _cameo(sora)
-    result = run_task(generate(cameos=[cameo]))
-    assert result["request"]["cameos"] == [cameo]
+    result = run_task(generate(prompt="@Miu flies a kite", cameos=[cameo]))
+    assert result["request"]["cameos"] == [{"id": cameo, "name": "Miu", "snapshot": None}]
     assert result["status"] == "completed"
 
 
-def test_parameters_of_this_server_only_are_sent_as_they_are(sora: EmulatorProcess) -> None:
-    storyboard = {"scenes": [{"start": 0, "end": 2, "prompt": "Rise"}, {"start": 2, "end": 4, "prompt": "Fall"}]}
-    result = run_task(generate(extra_body={"storyboard": storyboard}))
-    assert result["request"]["extra_body"] == {"storyboard": storyboard}
+def test_parameters_of_this_server_only_are_sent_as_they_are(connect: Any) -> None:
+    with ScriptedServer(Reply(404), Reply(200, {"id": "video_1", "status": "completed"})) as server:
+        connect(server.base_url)
+        result = run_task(generate(extra_body={"tiles": {"rows": 2}}))
+        assert server.requests[1].json["tiles"] == {"rows": 2}
+    assert result["request"]["extra_body"] == {"tiles": {"rows": 2}}
 
 
 def test_what_goes_over_the_wire_is_the_snapshot_and_what_was_set(connect: Any) -> None:
@@ -353,27 +366,39 @@ def test_every_template_field_is_rendered(connect: Any, sora: EmulatorProcess, t
         "model": "latest",
         "output_path": str(tmp_path / "out"),
         "overwrite": "fail",
-        "prompt": "A red kite",
+        "prompt": "A red kite of @Miu",
         "seconds": "8",
         "size": "1280x720",
         "style": "news",
+        "style_tuning": {"grain": 1},
         "seed": "9",
+        "negative_prompt": "rain",
+        "fps": "24",
+        "num_frames": "192",
+        "guidance_scale": "3.5",
+        "num_inference_steps": "40",
         "input_reference": str(picture),
+        "fit": "pad",
         "cameos": [cameo],
-        "extra_body": {"style_tuning": {"grain": 1}},
+        "extra_body": {"tiles": 1},
     }
+    objects = ("cameos", "extra_body", "style_tuning")
     assert set(fields) == set(SoraGenerateVideoOperator.template_fields)
     operator = generate(
-        **{name: "{{ params.%s }}" % name for name in fields if name not in ("cameos", "extra_body")},  # noqa: UP031
+        **{name: "{{ params.%s }}" % name for name in fields if name not in objects},  # noqa: UP031
         cameos=["{{ params.cameos[0] }}"],
+        style_tuning={"grain": "{{ params.style_tuning.grain }}"},
         extra_body="{{ params.extra_body }}",
     )
     operator.render_template_fields({"params": fields})  # type: ignore[typeddict-item]
     rendered = {name: getattr(operator, name) for name in fields}
-    assert rendered == fields | {"extra_body": str(fields["extra_body"])}
-    operator.extra_body = None
+    assert rendered == fields | {"extra_body": str(fields["extra_body"]), "style_tuning": {"grain": "1"}}
+    for name in ("extra_body", "negative_prompt", "fps", "num_frames", "guidance_scale", "num_inference_steps"):
+        # The article's server does not take them.
+        setattr(operator, name, None)
     request = run_task(operator)["request"]
     assert (request["seconds"], request["seed"], request["style"]) == (8, 9, "news")
+    assert request["style_tuning"] == {"grain": 1.0}
 
 
 def test_an_operator_made_without_a_connection_asks_nobody() -> None:

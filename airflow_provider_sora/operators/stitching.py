@@ -1,0 +1,350 @@
+"""A storyboard for a server that renders one scene at a time: a job for each, joined into one clip."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowTaskTerminated
+
+from airflow_provider_sora.client.rendition import NATIVE
+from airflow_provider_sora.exceptions import ConfigurationError, DownloadError, SoraError, VideoTimeoutError
+from airflow_provider_sora.media.archive import is_as_described, read_sidecar
+from airflow_provider_sora.media.frames import last_frame, require_av
+from airflow_provider_sora.media.keeping import keep_file, require_match
+from airflow_provider_sora.media.stitch import join
+from airflow_provider_sora.media.storage import READ_BYTES, Spooled, describe, is_local, spool
+from airflow_provider_sora.operators.interruption import Interruption
+from airflow_provider_sora.operators.keeping import found_before, target_of
+from airflow_provider_sora.operators.record_store import RecordStore
+from airflow_provider_sora.operators.rendering import stop_if_ended
+from airflow_provider_sora.operators.submission import cancel
+from airflow_provider_sora.snapshots.snapshot import Snapshot
+from airflow_provider_sora.videos.arguments import refusal
+from airflow_provider_sora.videos.record import Phase, SubmissionRecord
+from airflow_provider_sora.videos.request import InputReference, VideoRequest
+from airflow_provider_sora.videos.result import VideoResult
+from airflow_provider_sora.videos.scenes import scenes_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from airflow_provider_sora.client.polling import Outcome
+    from airflow_provider_sora.hooks.sora import SoraHook
+    from airflow_provider_sora.operators.rendering import Rendering
+    from airflow_provider_sora.operators.storyboard import SoraStoryboardOperator
+    from airflow_provider_sora.snapshots.resolution import Resolution
+
+log = logging.getLogger(__name__)
+
+#: Stands for a frame that is not rendered yet.
+_LAST_FRAME = InputReference(name="last-frame.png", media_type="image/png", source="last frame")
+
+
+#: The key in the task's state store: how many scenes have a record.
+SCENES_KEY = "sora_scenes"
+
+
+@dataclass(kw_only=True)
+class Stitching:
+    """What a storyboard task does where its scenes are jobs of their own. Each has its own record, so that a finished
+    scene is never paid for again.
+
+    :param operator: with its rendered arguments.
+    :param context: the task's context.
+    :param hook: the server.
+    :param resubmissions: how often this attempt submitted again what the server lost.
+    :param attempt_deadline: when this attempt's ``execution_timeout`` ends, in seconds since 1970; None for never.
+    """
+
+    operator: SoraStoryboardOperator
+    context: Context
+    hook: SoraHook
+    resubmissions: int = 0
+    attempt_deadline: float | None = None
+    _under_way: list[Rendering] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._interruption = Interruption(self.context)
+
+    @property
+    def is_on_record(self) -> bool:
+        """Whether a failure was pushed already."""
+        return any(scene.is_on_record for scene in self._under_way)
+
+    @property
+    def record(self) -> SubmissionRecord | None:
+        """What is on record of the first scene whose job is open, None where there is none."""
+        records = open_records(self.context, range(recorded_scenes(self.context)))
+        return next(iter(records.values()), None)
+
+    def run(self, *, outcome: Outcome | None = None) -> dict[str, Any]:
+        """Render the scenes that are not there yet, and join all.
+
+        :param outcome: how waiting for one of them ended, None where this attempt has not waited.
+        """
+        request = self.hook.with_known_cameos(self.operator.build_request())
+        scenes = scenes_of(request)
+        cancel_open(self.context, self.hook, range(len(scenes), recorded_scenes(self.context)))
+        if before := self._joined_before(request):
+            return before
+        if not recorded_scenes(self.context):
+            self._check(request, scenes)
+        self.context["task_state_store"].set(SCENES_KEY, max(len(scenes), recorded_scenes(self.context)))
+        if self.operator.continuity == "none" and outcome is None:
+            self._submit_all(scenes)
+        kept: list[VideoResult] = []
+        for place, scene in enumerate(scenes):
+            rendering = self._rendering(place, partial(self._continued, scene, tuple(kept)), kept)
+            kept.append(VideoResult.from_dict(self._kept(rendering, outcome)))
+            log.info("Scene %d of %d is kept: %s.", place + 1, len(scenes), (kept[-1].artifact or {}).get("uri"))
+        if self._interruption.was_ended():
+            raise AirflowTaskTerminated("The task was ended; its scenes are kept, and were not joined.")
+        return self._join(request, kept)
+
+    def resume(self, outcome: Outcome) -> dict[str, Any]:
+        """Go on with what the trigger told.
+
+        :param outcome: how waiting for a scene ended.
+        """
+        return self.run(outcome=outcome)
+
+    def killed(self) -> None:
+        """Cancel the jobs of a task that a person ended."""
+        stop_if_ended(self._interruption, self.hook, self._live())
+
+    def _live(self) -> tuple[str, ...]:
+        """The jobs of scenes that may run, without asking Airflow: this is needed in a signal's handler too."""
+        ids = (scene.video_id or scene.submission.live_video_id for scene in self._under_way)
+        return tuple(dict.fromkeys(video_id for video_id in ids if video_id is not None))
+
+    def _kept(self, rendering: Rendering, outcome: Outcome | None) -> dict[str, Any]:
+        submission = rendering.submission
+        try:
+            is_told = outcome is not None and submission.live_video_id == outcome.video_id
+            if outcome is not None and is_told and submission.is_of_this_request:
+                return rendering.resume(outcome)
+            return rendering.run()
+        except SoraError as error:
+            for video_id in self._live():
+                if video_id == submission.live_video_id:
+                    continue
+                if error.retryable or (isinstance(error, VideoTimeoutError) and self.operator.on_timeout == "leave"):
+                    log.warning("Video %s, of another scene, goes on; a retry goes on with it.", video_id)
+                else:
+                    cancel(self.hook, video_id, why="another scene of its clip cannot be rendered")
+            raise
+
+    def _check(self, request: VideoRequest, scenes: tuple[VideoRequest, ...]) -> None:
+        """Refuse what a later scene could not be rendered with before the first one is paid for."""
+        operator = self.operator
+        require_av("Joining scenes")
+        if operator.output_path is None or not operator.wait_for_completion:
+            raise ConfigurationError(
+                "Nothing was submitted: scenes that are rendered one by one are joined here, so the task needs an "
+                "output_path and waits. Set them, or use render_as='prompt'."
+            )
+        if self._follows and self.hook.backend.picture is None and len(scenes) > 1:
+            raise refusal(
+                [
+                    f"{self.hook.backend.title} takes no picture, so no scene can begin where the one before it ends: "
+                    "use continuity='none'"
+                ]
+            )
+        _, snapshot = self.hook.resolve_snapshot(operator.reference)
+        for place, scene in enumerate(scenes):
+            begins = replace(scene, input_reference=_LAST_FRAME) if place and self._follows else scene
+            try:
+                self.hook.render(begins).request.check(snapshot, catalog=self.hook.catalog)
+            except SoraError as error:
+                raise type(error)(f"Scene {place + 1}: {error}") from error
+        found_before(self.context, self._planned(request), folder=operator.output_path, overwrite=operator.overwrite)
+
+    @property
+    def _follows(self) -> bool:
+        return self.operator.continuity == "last_frame"
+
+    def _submit_all(self, scenes: tuple[VideoRequest, ...]) -> None:
+        """Have all scenes rendered at the same time. What is with the server, or was, is waited for afterwards."""
+        submitted: list[VideoResult] = []
+        for place, scene in enumerate(scenes):
+            rendering = self._rendering(place, partial(_as_it_is, scene), submitted, waits=False)
+            if rendering.is_to_be_submitted:
+                rendering.run()
+            submitted.append(rendering.submission.restored())
+
+    def _rendering(
+        self,
+        place: int,
+        build_request: Callable[[], VideoRequest],
+        before: list[VideoResult],
+        *,
+        waits: bool = True,
+    ) -> Rendering:
+        rendering = self.operator.rendering(
+            self.context,
+            build_request=build_request,
+            item=_name(place),
+            waits=waits,
+            # An alias that moves between two scenes must not change the model in the middle of a clip.
+            version=replace(before[0].version, served_model=None) if before else None,
+            interruption=self._interruption,
+            siblings=self._live,
+            resubmissions=self.resubmissions,
+            attempt_deadline=self.attempt_deadline,
+        )
+        self._under_way.append(rendering)
+        return rendering
+
+    def _continued(self, scene: VideoRequest, before: tuple[VideoResult, ...]) -> VideoRequest:
+        """A scene that begins with the last frame of the one before it."""
+        if not before or not self._follows:
+            return scene
+        artifact = before[-1].artifact or {}
+
+        def make() -> bytes:
+            with tempfile.TemporaryDirectory(prefix="sora-scene-") as folder:
+                return last_frame(_fetched(artifact["uri"], Path(folder)))
+
+        picture = InputReference(
+            name=f"scene-{len(before)}.png",
+            media_type="image/png",
+            # A later version of the encoder must not make another request of it.
+            source=f"last frame of {artifact['sha256']}",
+            make=make,
+        )
+        return replace(scene, input_reference=picture)
+
+    def _planned(self, request: VideoRequest, version: Resolution | None = None) -> VideoResult:
+        if version is None:
+            first = RecordStore(self.context, item=_name(0)).load()
+            version = first.restored(dict).version if first else self.hook.resolve_snapshot(self.operator.reference)[0]
+        version = replace(version, served_model=None)
+        snapshot = self.hook.catalog.find(version.snapshot) or Snapshot(id=version.snapshot)
+        return VideoResult.planned(
+            version=version, request=request, snapshot=snapshot, account=self.hook.settings.account
+        )
+
+    def _target(self, planned: VideoResult) -> ObjectStoragePath:
+        return target_of(self.context, self.operator.output_path or "", snapshot=planned.version.snapshot)
+
+    def _joined_before(self, request: VideoRequest) -> dict[str, Any] | None:
+        """The whole clip, where an earlier attempt joined it."""
+        if self.operator.output_path is None:
+            return None
+        planned = self._planned(request)
+        target = self._target(planned)
+        sidecar = read_sidecar(target)
+        if sidecar is None or sidecar["request"].get("digest") != planned.request["digest"]:
+            return None
+        if not is_as_described(target, sidecar):
+            return None
+        log.info("The clip of these scenes is kept at %s already. Nothing was submitted.", target)
+        self.context["ti"].xcom_push(key="version", value=sidecar["version"])
+        if self.operator.strict:
+            require_match(VideoResult.from_dict(sidecar))
+        return sidecar
+
+    def _join(self, request: VideoRequest, scenes: list[VideoResult]) -> dict[str, Any]:
+        joined = VideoResult.joined(self._planned(request, scenes[0].version), scenes)
+        ways = {way for scene in scenes for way in str(scene.request["rendered_as"]).split("+")} - {NATIVE}
+        joined = joined.rendered(request, rendered_as="+".join(["stitch", *sorted(ways)]))
+        target = self._target(joined)
+        with spool(target) as part, tempfile.TemporaryDirectory(prefix="sora-scenes-") as folder:
+            clips = [_fetched((scene.artifact or {})["uri"], Path(folder)) for scene in scenes]
+            how = join(clips, part)
+            kept = keep_file(joined, Spooled.from_file(part), target=target)
+        log.info("Joined %d scenes into %s: %g s, pictures %s.", len(scenes), target, round(how.duration, 3), how.how)
+        self.context["ti"].xcom_push(key="version", value=kept.version.to_dict())
+        if self.operator.strict:
+            require_match(kept)
+        return kept.to_dict()
+
+
+def recorded_scenes(context: Context) -> int:
+    """How many scenes of earlier attempts may have a record.
+
+    :param context: the task's context.
+    """
+    count: Any = context["task_state_store"].get(SCENES_KEY)
+    return int(count or 0)
+
+
+def open_records(context: Context, places: Iterable[int]) -> dict[int, SubmissionRecord]:
+    """The records of scenes whose jobs are with the server, or may be.
+
+    :param context: the task's context.
+    :param places: of the scenes, from 0.
+    """
+    records = {place: RecordStore(context, item=_name(place)).load() for place in places}
+    return {
+        place: record for place, record in records.items() if record is not None and record.phase is not Phase.FINISHED
+    }
+
+
+def cancel_open(context: Context, hook: SoraHook, places: Iterable[int]) -> None:
+    """Cancel the jobs of scenes that the storyboard, which was since changed, does not have any more.
+
+    :param context: the task's context.
+    :param hook: the server.
+    :param places: of the scenes, from 0.
+    :raises APIError: the server is in passing trouble; a retry cancels them.
+    """
+    for place in open_records(context, places):
+        _cancel_recorded(RecordStore(context, item=_name(place)), hook)
+
+
+def cancel_recorded(context: Context, hook: SoraHook) -> None:
+    """Cancel the one job of a task that rendered its storyboard in another way before it was changed.
+
+    :param context: the task's context.
+    :param hook: the server.
+    :raises APIError: the server is in passing trouble; a retry cancels it.
+    """
+    _cancel_recorded(RecordStore(context), hook)
+
+
+def _cancel_recorded(store: RecordStore, hook: SoraHook) -> None:
+    record = store.load()
+    if record is None or record.phase is Phase.FINISHED:
+        return
+    result = record.restored(dict)
+    if result.video_id is not None:
+        cancel(hook, result.video_id, why="it is of a storyboard that was since changed", insist=True)
+    over = result.failed(code="replaced", message="The storyboard was changed.", job="cancelled where possible")
+    store.save(record.advanced(Phase.FINISHED, over))
+
+
+def _name(place: int) -> str:
+    return f"scene-{place + 1}"
+
+
+def _as_it_is(scene: VideoRequest) -> VideoRequest:
+    return scene
+
+
+def _fetched(uri: str, folder: Path) -> Path:
+    """A kept file as a path of this machine.
+
+    :raises DownloadError: it cannot be read.
+    """
+    from airflow.sdk import ObjectStoragePath
+
+    path = ObjectStoragePath(uri)
+    if is_local(path):
+        return Path(path.path)
+    copy = folder / path.name
+    try:
+        with path.open("rb") as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, READ_BYTES)
+    except Exception as error:
+        raise DownloadError(
+            f"The scene {path}, which is rendered and kept, cannot be read: {describe(error)}. Try again."
+        ) from error
+    return copy
