@@ -9,11 +9,12 @@ PY      = $(VENV)/bin/python
 UV      = $(PY) -m uv
 EXTRAS  = media,emulator,amazon,openlineage
 STAMP   = $(VENV)/.installed
+PEERS   = build/peers
 
 # Extra words for pytest, for example: make test PYTEST_ARGS="tests/client -k retry"
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo ui test chaos lint format types docs compat wheel bench constraints check clean
+.PHONY: help setup demo ui test peers chaos lint format types docs backends compat wheel bench constraints check clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [PYTHON=python3.12]"
@@ -47,6 +48,19 @@ ui: setup ## Start Airflow with the example DAGs and the emulator, and stay up
 test: setup ## Run all tests (PYTEST_ARGS="…" to choose)
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
+peers: $(PEERS)/litellm/.installed $(PEERS)/engines/.installed ## Install the servers of others that tests/peers talks to (800 MB)
+
+$(PEERS)/litellm/.installed: tests/peers/litellm.txt tests/peers/overrides.txt $(STAMP)
+	@$(UV) venv --quiet --clear --python $(PY) $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python --override tests/peers/overrides.txt -r tests/peers/litellm.txt
+	@touch $@
+
+$(PEERS)/engines/.installed: tests/peers/engines.txt tests/peers/engines-needs.txt $(STAMP)
+	@$(UV) venv --quiet --clear --python $(PY) $(@D)
+	@$(UV) pip install --quiet --python $(@D)/bin/python -r tests/peers/engines-needs.txt
+	@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps -r tests/peers/engines.txt
+	@touch $@
+
 chaos: setup ## Break everything at every step, count what is left, and write the table of docs/reliability.md
 	@SORA_CHAOS=full $(PY) -m pytest tests/chaos -s $(PYTEST_ARGS)
 
@@ -64,6 +78,9 @@ types: setup ## Check types
 docs: setup ## Build the documentation into docs/_build/html; a warning is an error
 	@$(PY) -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
 	@echo "==> docs/_build/html/index.html"
+
+backends: setup ## Write the tables of docs/backends.md from the backends' profiles
+	@$(PY) docs/backends_table.py --write
 
 # The oldest openai comes from pyproject.toml and the newest from constraints.txt, so neither is written down twice.
 compat: setup ## Run the client's tests with the oldest and the newest openai
