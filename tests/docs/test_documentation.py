@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import json
 import re
@@ -19,8 +20,15 @@ from airflow_provider_sora.get_provider_info import get_provider_info
 from airflow_provider_sora.hooks.settings import ConnectionSettings
 from airflow_provider_sora.media.claims import CLAIMS_FOLDER
 from airflow_provider_sora.operators.base import SoraVideoOperator
+from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
+from airflow_provider_sora.operators.derived import SoraDerivedVideoOperator
 from airflow_provider_sora.operators.record_store import RECORD_KEY
-from airflow_provider_sora.operators.video import SoraDownloadVideoOperator, SoraGenerateVideoOperator
+from airflow_provider_sora.operators.video import (
+    SoraDownloadVideoOperator,
+    SoraExtendVideoOperator,
+    SoraGenerateVideoOperator,
+    SoraStoryboardOperator,
+)
 from airflow_provider_sora.sensors.video import SoraVideoSensor
 from airflow_provider_sora.videos.record import Phase
 from airflow_provider_sora.videos.result import VideoResult
@@ -131,7 +139,10 @@ def test_the_labels_of_the_form_are_the_documented_ones() -> None:
 def test_the_documented_extras_are_accepted() -> None:
     for case in blocks("json"):
         example = json.loads(case.values[0])
-        if not str(case.id).startswith(("docs/connection", "docs/quickstart", "README")) or "video_id" in example:
+        if (
+            not str(case.id).startswith(("docs/connection", "docs/quickstart", "docs/backends", "README"))
+            or "video_id" in example
+        ):
             continue
         ConnectionSettings.parse(
             conn_id="documented",
@@ -141,23 +152,29 @@ def test_the_documented_extras_are_accepted() -> None:
         )
 
 
-@pytest.mark.parametrize(
-    ("heading", "operators"),
-    [
-        ("SoraGenerateVideoOperator", (SoraGenerateVideoOperator, SoraVideoOperator)),
-        ("SoraVideoSensor", (SoraVideoSensor,)),
-        ("SoraDownloadVideoOperator", (SoraDownloadVideoOperator,)),
-    ],
-)
-def test_every_argument_of_an_operator_is_documented_and_no_other(heading: str, operators: tuple[type, ...]) -> None:
-    assert rows_of(section_of(DOCS / "operators.md", heading)) == arguments_of(*operators)
+OPERATORS: list[tuple[str, str, tuple[Any, ...]]] = [
+    ("operators.md", "SoraGenerateVideoOperator", (SoraGenerateVideoOperator, SoraVideoOperator)),
+    ("operators.md", "Remix, edit, extend", (SoraExtendVideoOperator, SoraDerivedVideoOperator)),
+    ("operators.md", "SoraVideoSensor", (SoraVideoSensor,)),
+    ("operators.md", "SoraDownloadVideoOperator", (SoraDownloadVideoOperator,)),
+    ("storyboards.md", "SoraStoryboardOperator", (SoraStoryboardOperator,)),
+    ("cameos.md", "SoraCreateCameoOperator", (SoraCreateCameoOperator,)),
+]
 
 
-@pytest.mark.parametrize("operator", [SoraGenerateVideoOperator, SoraVideoSensor, SoraDownloadVideoOperator])
-def test_the_arguments_marked_as_templates_are_the_templates(operator: type) -> None:
-    section = section_of(DOCS / "operators.md", operator.__name__)
-    marked = set(re.findall(r"^\| `(\w+)` \*t\*", section, flags=re.MULTILINE))
-    assert marked == set(operator.template_fields)  # type: ignore[attr-defined]
+@pytest.mark.parametrize(("page", "heading", "operators"), OPERATORS)
+def test_every_argument_of_an_operator_is_documented_and_no_other(
+    page: str, heading: str, operators: tuple[Any, ...]
+) -> None:
+    assert rows_of(section_of(DOCS / page, heading)) == arguments_of(*operators)
+
+
+@pytest.mark.parametrize(("page", "heading", "operators"), OPERATORS)
+def test_the_arguments_marked_as_templates_are_the_templates(
+    page: str, heading: str, operators: tuple[Any, ...]
+) -> None:
+    marked = set(re.findall(r"^\| `(\w+)` \*t\*", section_of(DOCS / page, heading), flags=re.MULTILINE))
+    assert marked == set(operators[0].template_fields) & arguments_of(*operators)
 
 
 def test_the_documented_result_has_the_real_keys() -> None:
@@ -170,10 +187,50 @@ def test_the_documented_result_has_the_real_keys() -> None:
 
 def test_what_each_backend_can_do_is_documented() -> None:
     section = section_of(DOCS / "reliability.md", "Fault by fault")
-    told = re.findall(r"^\| `(\w+)` \| (yes|no)\b.* \| (yes|no) \| (yes|no) \|$", section, flags=re.MULTILINE)
+    told = re.findall(r"^\| `([\w-]+)` \| (yes|no)\b.* \| (yes|no) \| (yes|no) \|$", section, flags=re.MULTILINE)
     assert {name: tuple(word == "yes" for word in words) for name, *words in told} == {
         name: (backend.idempotent, backend.lists, backend.cancels) for name, backend in BACKENDS.items()
     }
+
+
+@pytest.fixture(scope="module")
+def backends_table() -> Any:
+    """``docs/backends_table.py``, which is no part of a package."""
+    spec = importlib.util.spec_from_file_location("backends_table", DOCS / "backends_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_backends_is_that_of_their_profiles(backends_table: Any) -> None:
+    page = text_of(DOCS / "backends.md")
+    assert backends_table.in_page(page) == page, "run `make backends`"
+
+
+def test_what_the_table_of_backends_says_is_shown_by_a_test_is(backends_table: Any) -> None:
+    assert set(backends_table.SHOWN_BY) <= set(BACKENDS)
+    for by_row in backends_table.SHOWN_BY.values():
+        assert set(by_row) <= set(backends_table.rows())
+        for shown_by in by_row.values():
+            file, _, name = shown_by.partition("::")
+            assert f"def {name}(" in text_of(REPOSITORY / "tests" / file), shown_by
+
+
+@pytest.mark.parametrize("page", ["backends.md", "quickstart.md"])
+def test_every_backend_is_named(page: str) -> None:
+    told = set(re.findall(r"`([\w-]+)`", text_of(DOCS / page)))
+    assert set(BACKENDS) <= told
+
+
+def test_the_versions_of_the_peers_are_the_ones_that_are_tested() -> None:
+    section = text_of(DOCS / "backends.md").partition("### How this is known")[2]
+    for file in ("litellm.txt", "engines.txt"):
+        for version in re.findall(
+            r"^[a-z][\w\[\]-]*==([\d.]+)", text_of(REPOSITORY / "tests" / "peers" / file), re.MULTILINE
+        ):
+            assert f"| {version} |" in section
 
 
 def test_the_phases_of_a_record_are_documented_and_no_other() -> None:

@@ -113,6 +113,71 @@ def test_the_sensor_gave_its_slot_back_while_it_waited(airflow_stack: AirflowSta
     assert airflow_stack.tasks(run.dag_id, run.run_id)[0]["try_number"] == 1
 
 
+def test_a_cameo_takes_part_in_a_storyboard(airflow_stack: AirflowStack, run_of: Any, kept_files: Path) -> None:
+    run = run_of("sora_storyboard")
+    cameo, _ = xcoms_of(airflow_stack, run, "ginger")
+    result, version = xcoms_of(airflow_stack, run, "render")
+    is_kept(result)
+    assert version["snapshot"] == version["served_model"] == "sora-2-2025-12-08"
+    assert result["request"]["rendered_as"] == cameo["rendered_as"] == "native"
+    assert [each["id"] for each in result["request"]["cameos"]] == [cameo["cameo_id"]]
+    assert [scene["end"] for scene in result["request"]["storyboard"]["scenes"]] == [4, 7, 10]
+    assert (result["artifact"]["duration"], result["artifact"]["matches"]) == (10.0, True)
+    (remembered,) = (kept_files / "cameos").iterdir()
+    assert json.loads(remembered.read_text(encoding="utf-8"))["cameo_id"] == cameo["cameo_id"]
+
+
+def test_the_scenes_of_a_file_are_rendered_one_after_another_and_joined(
+    airflow_stack: AirflowStack, run_of: Any
+) -> None:
+    run = run_of("sora_stitched_storyboard")
+    result, version = xcoms_of(airflow_stack, run, "render")
+    is_kept(result)
+    assert version["snapshot"] == version["served_model"] == "sora-2-2025-10-06"
+    assert (result["video_id"], result["request"]["rendered_as"]) == (None, "stitch")
+    assert result["artifact"] | {"duration": 12.0, "width": 1280, "height": 720, "audio": True} == result["artifact"]
+    jobs = [scene["video_id"] for scene in result["scenes"]]
+    assert len(set(jobs)) == result["attempts"]["submissions"] == 3
+    for scene in result["scenes"]:
+        clip = Path(scene["artifact"]["uri"].removeprefix("file://"))
+        assert clip.exists()
+        began_with = json.loads(clip.with_suffix(".json").read_text(encoding="utf-8"))["request"]["input_reference"]
+        assert (began_with is None) is (scene["video_id"] == jobs[0])
+    assert airflow_stack.xcom(run.dag_id, run.run_id, "cutting_list") == [
+        f"0 s to 4 s: {jobs[0]}",
+        f"4 s to 8 s: {jobs[1]}",
+        f"8 s to 12 s: {jobs[2]}",
+    ]
+
+
+def test_the_log_of_a_stitched_storyboard_tells_how_far_it_is(airflow_stack: AirflowStack, run_of: Any) -> None:
+    run = run_of("sora_stitched_storyboard")
+    log = airflow_stack.task_log(run.dag_id, run.run_id, "render")
+    for line in ("Scene 1 of 3 is kept", "Scene 3 of 3 is kept", "Joined 3 scenes into"):
+        assert line in log
+
+
+def test_remixes_know_the_clip_that_they_were_made_from(airflow_stack: AirflowStack, run_of: Any) -> None:
+    run = run_of("sora_remix")
+    source, _ = xcoms_of(airflow_stack, run, "source")
+    is_kept(source)
+    made = [xcoms_of(airflow_stack, run, "variants", map_index=index)[0] for index in range(2)]
+    for remix in made:
+        is_kept(remix)
+        assert remix["request"]["source"] == {
+            "derivation": "remix",
+            "video_id": source["video_id"],
+            "uri": source["artifact"]["uri"],
+            "digest": source["request"]["digest"],
+            "seconds": 4,
+        }
+        assert remix["version"]["snapshot"] == source["version"]["snapshot"]
+        assert remix["request"]["served_seed"] == source["request"]["served_seed"]
+    assert airflow_stack.xcom(run.dag_id, run.run_id, "lineage") == {
+        remix["artifact"]["uri"]: source["artifact"]["uri"] for remix in made
+    }
+
+
 def test_the_prompt_is_in_no_log_of_the_triggerer(airflow_stack: AirflowStack, run_of: Any) -> None:
     run_of("sora_campaign")
     assert "red running shoe" not in (airflow_stack.home / "triggerer.log").read_text(encoding="utf-8")
