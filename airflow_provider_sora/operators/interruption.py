@@ -28,6 +28,8 @@ class Interruption:
         self._is_ended: bool | None = False
         self.is_signalled = False
         """Whether Airflow ends the task, and the wait has not noticed it yet."""
+        self.jobs_are_stopped = False
+        """Whether what was to be cancelled for it is cancelled."""
 
     def signalled(self) -> bool | None:
         """Airflow ends the task: whether that is because a person ended it; None where that is not known yet."""

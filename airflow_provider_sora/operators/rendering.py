@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.exceptions import AirflowTaskTerminated, AirflowTaskTimeout
 
-from airflow_provider_sora.client.client import SoraClient
 from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
 from airflow_provider_sora.client.rendition import NATIVE
-from airflow_provider_sora.client.waiting import wait_for_video
 from airflow_provider_sora.exceptions import (
     APIError,
     ArtifactMismatchError,
@@ -23,14 +20,15 @@ from airflow_provider_sora.exceptions import (
     VideoExpiredError,
 )
 from airflow_provider_sora.media.storage import JOB_IS_SAFE
+from airflow_provider_sora.operators.cancellation import cancel, stop_if_ended
 from airflow_provider_sora.operators.interruption import Interruption
 from airflow_provider_sora.operators.keeping import found_before, keep, kept_before
 from airflow_provider_sora.operators.second_look import GONE, confirmed_lost, ended_without_video, is_gone, late_answer
-from airflow_provider_sora.operators.submission import Submission, cancel
+from airflow_provider_sora.operators.submission import Submission
+from airflow_provider_sora.operators.waiting import Waiting
 from airflow_provider_sora.snapshots.resolution import Resolution, resolution_warnings
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.timestamps import parse_isoformat
-from airflow_provider_sora.triggers.video import SHORTEST_DEFERRAL, SoraVideoTrigger
 from airflow_provider_sora.videos.job import JobStatus
 from airflow_provider_sora.videos.record import NextStep, Phase, SubmissionRecord
 from airflow_provider_sora.videos.result import VideoResult
@@ -42,15 +40,6 @@ if TYPE_CHECKING:
     from airflow_provider_sora.operators.base import SoraVideoOperator
 
 log = logging.getLogger(__name__)
-
-#: How long a job that may be ready soon is waited for in the worker, in seconds.
-_WAIT_IN_WORKER = 15.0
-
-#: How long after the job's own deadline Airflow ends a deferral that the trigger did not end.
-_DEFERRAL_SAFETY_NET = timedelta(minutes=10)
-
-#: How soon a pause notices a signal, in seconds.
-_SLICE = 0.5
 
 _NOT_SUBMITTED = "not submitted; nothing is billed"
 
@@ -158,19 +147,7 @@ class Rendering:
 
     def killed(self) -> None:
         """Cancel the job if a person ended the task; leave it where only the worker ends, for a retry to go on."""
-        if stop_if_ended(self._interruption, self.hook, [self.video_id] if self.video_id else []):
-            self.video_id = None
-
-    def _sleep(self, seconds: float) -> None:
-        """A pause between two questions, which a signal ends: there may not be the time for another one."""
-        end = time.monotonic() + seconds
-        while not self._interruption.is_signalled and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, _SLICE))
-        if self._interruption.was_ended():
-            if self.video_id is not None:
-                cancel(self.hook, self.video_id, why="its task was ended")
-            raise AirflowTaskTerminated("The task was ended; it does not wait any more.")
-        self._interruption.is_signalled = False
+        stop_if_ended(self._interruption, self.hook, [self.video_id] if self.video_id else [])
 
     def _begin(self, *, replaces: bool) -> dict[str, Any]:
         resolution, snapshot = self._resolved()
@@ -257,19 +234,13 @@ class Rendering:
             if self.operator.output_path is not None and not self.operator.wait_for_completion:
                 log.warning("This task does not wait, so it keeps no file; SoraDownloadVideoOperator does that later.")
             return result.to_dict()
-        watch = self._watch(result)
-        until = None
-        if self.operator.deferrable:
-            now = time.time()
-            soon_ready = watch.expectation(now - watch.submitted_at) <= SHORTEST_DEFERRAL
-            until = now + (_WAIT_IN_WORKER if soon_ready else 0)
-        # One attempt a question: the pauses between the questions are the back-off.
-        waited = wait_for_video(
-            SoraClient(self.hook.settings.server, attempts=1), watch, until=until, sleep=self._sleep
+        waiting = Waiting(
+            operator=self.operator, hook=self.hook, interruption=self._interruption, siblings=self.siblings
         )
-        if not isinstance(waited, Outcome):
-            self._defer(waited)
-        return self._finish(waited, result)
+        return self._finish(
+            waiting.wait(self._watch(result), resubmissions=self.resubmissions, attempt_deadline=self.attempt_deadline),
+            result,
+        )
 
     def _require_as_asked(self, result: VideoResult) -> None:
         """With ``strict``, stop what the server says from the beginning that it renders otherwise."""
@@ -299,19 +270,6 @@ class Rendering:
             poll_interval=self.operator.poll_interval,
             max_poll_failures=self.operator.max_poll_failures,
             job=self.submission.first_answer,
-        )
-
-    def _defer(self, watch: Watch) -> NoReturn:
-        now = time.time()
-        ends = [moment for moment in (watch.deadline, watch.attempt_deadline) if moment is not None]
-        left = timedelta(seconds=max(min(ends) - now, 0.0)) if ends else None
-        self.operator.defer(
-            trigger=SoraVideoTrigger.watching(
-                watch, sora_conn_id=self.operator.sora_conn_id, now=now, owns_job=True, siblings=self.siblings()
-            ),
-            method_name="execute_complete",
-            kwargs={"resubmissions": self.resubmissions, "attempt_deadline": self.attempt_deadline},
-            timeout=None if left is None else left + _DEFERRAL_SAFETY_NET,
         )
 
     def _finish(self, outcome: Outcome, result: VideoResult) -> dict[str, Any]:
@@ -450,22 +408,3 @@ class Rendering:
 
 def _submitted_at(result: VideoResult) -> datetime:
     return parse_isoformat(result.submitted_at or "")
-
-
-def stop_if_ended(interruption: Interruption, hook: SoraHook, video_ids: Sequence[str]) -> bool:
-    """Cancel the jobs of a task that Airflow ends, if that is because a person ended it.
-
-    :param interruption: asks whether it is.
-    :param hook: the server.
-    :param video_ids: jobs that may run.
-    :return: whether a person ended the task.
-    """
-    is_ended = interruption.signalled()
-    for video_id in video_ids:
-        if is_ended:
-            cancel(hook, video_id, why="its task was ended")
-        elif is_ended is None:
-            log.warning("Airflow did not tell whether the task was ended; video %s was left in place.", video_id)
-        else:
-            log.info("Video %s was left in place: the task was interrupted, not ended.", video_id)
-    return bool(is_ended)

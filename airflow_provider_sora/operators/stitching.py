@@ -20,11 +20,10 @@ from airflow_provider_sora.media.frames import last_frame, require_av
 from airflow_provider_sora.media.keeping import keep_file, require_match
 from airflow_provider_sora.media.stitch import join
 from airflow_provider_sora.media.storage import READ_BYTES, Spooled, describe, is_local, spool
+from airflow_provider_sora.operators.cancellation import cancel, stop_if_ended
 from airflow_provider_sora.operators.interruption import Interruption
 from airflow_provider_sora.operators.keeping import found_before, target_of
 from airflow_provider_sora.operators.record_store import RecordStore
-from airflow_provider_sora.operators.rendering import stop_if_ended
-from airflow_provider_sora.operators.submission import cancel
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.videos.arguments import refusal
 from airflow_provider_sora.videos.record import Phase, SubmissionRecord

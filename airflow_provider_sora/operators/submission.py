@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_sora.client.backends import Backend, backend_named
 from airflow_provider_sora.exceptions import (
-    APIError,
     MalformedResponseError,
     RecordUnavailableError,
     RejectedError,
@@ -24,6 +23,7 @@ from airflow_provider_sora.exceptions import (
 )
 from airflow_provider_sora.media.claims import claim, is_claimed
 from airflow_provider_sora.media.storage import folder_at
+from airflow_provider_sora.operators.cancellation import cancel
 from airflow_provider_sora.operators.listing import ListTooLongError, listed_since
 from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.videos.orphans import is_told_by_lists, may_be_ours, orphans
@@ -346,25 +346,3 @@ def _is_own_answer(error: ServerError) -> bool:
     """Whether the server itself answered, so that with no job in its list it took none; a mesh in front of it that lost
     the connection answers 503 as well, with a line of text."""
     return error.status_code in _SURELY_ANSWERED and isinstance(error.body, Mapping)
-
-
-def cancel(hook: SoraHook, video_id: str, *, why: str, insist: bool = False) -> bool:
-    """Stop a job where its server can, and tell the log what became of it.
-
-    :param hook: the server.
-    :param video_id: the job.
-    :param why: a clause for the log.
-    :param insist: raise where the server is in passing trouble, so that a retry cancels it.
-    :return: whether it surely does not run any more.
-    :raises APIError: ``insist``, and the server is in passing trouble.
-    """
-    try:
-        became = hook.cancel_video(video_id)
-    except APIError as error:
-        if insist and error.retryable:
-            raise
-        log.warning("Video %s could not be cancelled, %s. It may be running, and billed: %s", video_id, why, error)
-        return False
-    level = logging.INFO if became.is_stopped else logging.WARNING
-    log.log(level, "Video %s was to be stopped, %s: %s.", video_id, why, became.what_it_means)
-    return became.is_stopped

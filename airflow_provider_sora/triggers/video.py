@@ -152,7 +152,7 @@ class SoraVideoTrigger(BaseTrigger):
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
         from airflow_provider_sora.exceptions import SoraError
-        from airflow_provider_sora.hooks.sora import aread_connection
+        from airflow_provider_sora.hooks.connections import aread_connection
 
         reading = AsyncRetrying(
             retry=retry_if_exception(lambda error: not isinstance(error, SoraError) or error.retryable),

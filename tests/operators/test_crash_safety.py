@@ -32,7 +32,7 @@ from airflow_provider_sora.exceptions import (
 )
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.hooks.sora import SoraHook
-from airflow_provider_sora.operators import interruption, submission
+from airflow_provider_sora.operators import cancellation, interruption, submission
 from airflow_provider_sora.operators.record_store import RECORD_KEY
 from airflow_provider_sora.operators.video import SoraGenerateVideoOperator
 from airflow_provider_sora.timestamps import parse_isoformat
@@ -474,7 +474,7 @@ class TestAKill:
         hook = SoraHook()
         video_id = hook.create_video(VideoRequest(prompt="ready", seconds=4), snapshot="sora-2-2025-12-08").id
         wait_until_none_runs(sora)
-        assert submission.cancel(hook, video_id, why="its task was ended")
+        assert cancellation.cancel(hook, video_id, why="its task was ended")
         assert hook.get_video(video_id).status is JobStatus.COMPLETED
 
 

@@ -20,7 +20,7 @@ from airflow_provider_sora.exceptions import (
     VideoUnreachableError,
 )
 from airflow_provider_sora.failures import SoraFailException
-from airflow_provider_sora.operators import rendering
+from airflow_provider_sora.operators import waiting
 from airflow_provider_sora.operators.record_store import RECORD_KEY
 from airflow_provider_sora.operators.video import SoraGenerateVideoOperator
 from airflow_provider_sora.triggers.video import SoraVideoTrigger
@@ -103,7 +103,7 @@ def test_a_job_that_is_ready_within_seconds_is_waited_for_in_the_worker(sora: Em
 def test_a_short_wait_that_is_not_enough_ends_in_a_deferral(
     sora: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendering, "_WAIT_IN_WORKER", 0.5)
+    monkeypatch.setattr(waiting, "_WAIT_IN_WORKER", 0.5)
     sora.arm({"kind": "stall_job"})
     before = sora.stats()["requests"].get("retrieve", 0)
     defer_task(generate(seconds=2, poll_interval=0.2))
@@ -272,14 +272,14 @@ def test_a_server_that_dies_before_the_download_fails_the_task_and_leaves_no_fil
 ) -> None:
     with EmulatorProcess("--lite", "--time-scale", "1000", "--failure-rate", "0") as mortal:
         connect(mortal.base_url)
-        really_wait = rendering.wait_for_video
+        really_wait = waiting.wait_for_video
 
         def wait_and_kill(*arguments: Any, **options: Any) -> Any:
             outcome = really_wait(*arguments, **options)
             mortal.kill()
             return outcome
 
-        monkeypatch.setattr(rendering, "wait_for_video", wait_and_kill)
+        monkeypatch.setattr(waiting, "wait_for_video", wait_and_kill)
         with pytest.raises(DownloadError, match=r"no connection to 127\.0\.0\.1"):
             run_task(generate(deferrable=False, poll_interval=0.05, output_path=str(tmp_path)))
     assert files_in(tmp_path) == []

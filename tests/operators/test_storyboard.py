@@ -18,7 +18,7 @@ from airflow_provider_sora.exceptions import InvalidRequestError, VideoFailedErr
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.hooks.sora import SoraHook
 from airflow_provider_sora.media.probe import probe
-from airflow_provider_sora.operators import interruption, rendering
+from airflow_provider_sora.operators import interruption, waiting
 from airflow_provider_sora.operators.video import SoraStoryboardOperator
 
 SCENES = [
@@ -162,11 +162,11 @@ class TestAServerWithoutStoryboards:
     def test_waits_for_each_scene_in_the_triggerer(
         self, plain: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(rendering, "_WAIT_IN_WORKER", 0.0)
+        monkeypatch.setattr(waiting, "_WAIT_IN_WORKER", 0.0)
         from airflow_provider_sora.triggers import video
 
         monkeypatch.setattr(video, "SHORTEST_DEFERRAL", 0.0)
-        monkeypatch.setattr(rendering, "SHORTEST_DEFERRAL", 0.0)
+        monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
         before, ti = jobs(plain), TaskInstanceDouble(task_id="film")
         operator = storyboard(render_as="stitch", output_path=str(tmp_path), deferrable=True)
         deferred = defer_task(operator, ti)
@@ -347,8 +347,8 @@ class TestAStoryboardThatIsChanged:
     ) -> None:
         from airflow_provider_sora.triggers import video
 
-        monkeypatch.setattr(rendering, "_WAIT_IN_WORKER", 0.0)
-        monkeypatch.setattr(rendering, "SHORTEST_DEFERRAL", 0.0)
+        monkeypatch.setattr(waiting, "_WAIT_IN_WORKER", 0.0)
+        monkeypatch.setattr(waiting, "SHORTEST_DEFERRAL", 0.0)
         monkeypatch.setattr(video, "SHORTEST_DEFERRAL", 0.0)
         ti = TaskInstanceDouble(task_id="film")
         arguments = {"render_as": "stitch", "output_path": str(tmp_path), "deferrable": True}

@@ -15,7 +15,7 @@ from task_double import over_the_wire
 from airflow_provider_sora import task_states
 from airflow_provider_sora.client.polling import Outcome, Verdict
 from airflow_provider_sora.exceptions import ConnectionUnavailableError
-from airflow_provider_sora.hooks import sora as hooks
+from airflow_provider_sora.hooks import connections
 from airflow_provider_sora.hooks.sora import SoraHook
 from airflow_provider_sora.triggers import video
 from airflow_provider_sora.triggers.video import SoraVideoTrigger
@@ -105,14 +105,14 @@ def test_an_api_server_that_is_away_for_a_while_does_not_end_the_wait(
     sora: EmulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = iter([OSError("API server away"), ConnectionUnavailableError("Airflow did not answer")])
-    really_read = hooks.aread_connection
+    really_read = connections.aread_connection
 
     async def read(conn_id: str) -> Any:
         if (trouble := next(reads, None)) is not None:
             raise trouble
         return await really_read(conn_id)
 
-    monkeypatch.setattr(hooks, "aread_connection", read)
+    monkeypatch.setattr(connections, "aread_connection", read)
     assert outcome_of(trigger(submit())).verdict is Verdict.COMPLETED
 
 

@@ -1,0 +1,57 @@
+"""Stopping jobs that nobody waits for any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from airflow_provider_sora.exceptions import APIError
+
+if TYPE_CHECKING:
+    from airflow_provider_sora.hooks.sora import SoraHook
+    from airflow_provider_sora.operators.interruption import Interruption
+
+log = logging.getLogger(__name__)
+
+
+def cancel(hook: SoraHook, video_id: str, *, why: str, insist: bool = False) -> bool:
+    """Stop a job where its server can, and tell the log what became of it.
+
+    :param hook: the server.
+    :param video_id: the job.
+    :param why: a clause for the log.
+    :param insist: raise where the server is in passing trouble, so that a retry cancels it.
+    :return: whether it surely does not run any more.
+    :raises APIError: ``insist``, and the server is in passing trouble.
+    """
+    try:
+        became = hook.cancel_video(video_id)
+    except APIError as error:
+        if insist and error.retryable:
+            raise
+        log.warning("Video %s could not be cancelled, %s. It may be running, and billed: %s", video_id, why, error)
+        return False
+    level = logging.INFO if became.is_stopped else logging.WARNING
+    log.log(level, "Video %s was to be stopped, %s: %s.", video_id, why, became.what_it_means)
+    return became.is_stopped
+
+
+def stop_if_ended(interruption: Interruption, hook: SoraHook, video_ids: Sequence[str]) -> bool:
+    """Cancel the jobs of a task that Airflow ends, if that is because a person ended it.
+
+    :param interruption: asks whether it is.
+    :param hook: the server.
+    :param video_ids: jobs that may run.
+    :return: whether a person ended the task.
+    """
+    is_ended = interruption.signalled()
+    interruption.jobs_are_stopped = bool(is_ended)
+    for video_id in video_ids:
+        if is_ended:
+            cancel(hook, video_id, why="its task was ended")
+        elif is_ended is None:
+            log.warning("Airflow did not tell whether the task was ended; video %s was left in place.", video_id)
+        else:
+            log.info("Video %s was left in place: the task was interrupted, not ended.", video_id)
+    return bool(is_ended)
