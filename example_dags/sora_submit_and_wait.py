@@ -18,7 +18,7 @@ def sora_submit_and_wait():
         task_id="submit",
         prompt="A lighthouse keeper lights the lamp, storm outside",
         model="stable",
-        seconds=10,
+        seconds=20,
         wait_for_completion=False,
     )
     wait = SoraVideoSensor(

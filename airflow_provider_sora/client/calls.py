@@ -21,6 +21,9 @@ Files = tuple[tuple[str, tuple[str, bytes, str]], ...]
 #: Seconds that the list of models is waited for.
 MODELS_TIMEOUT = 10.0
 
+#: Seconds that the state of a job is waited for, and a page of the list: deadlines are looked at in between.
+POLL_TIMEOUT = 30.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
@@ -132,7 +135,7 @@ def retrieve_video(video_id: str) -> Call:
 
     :param video_id: the id that create returned.
     """
-    return Call(method="GET", path=_path_of(video_id))
+    return Call(method="GET", path=_path_of(video_id), timeout=POLL_TIMEOUT)
 
 
 def list_videos(*, limit: int, after: str | None, order: str) -> Call:
@@ -143,7 +146,7 @@ def list_videos(*, limit: int, after: str | None, order: str) -> Call:
     :param order: ``desc`` for the newest first, or ``asc``.
     """
     query = {"limit": str(limit), "order": order}
-    return Call(method="GET", path="/videos", query=query | ({"after": after} if after else {}))
+    return Call(method="GET", path="/videos", query=query | ({"after": after} if after else {}), timeout=POLL_TIMEOUT)
 
 
 def delete_video(video_id: str) -> Call:

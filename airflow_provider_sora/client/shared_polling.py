@@ -7,20 +7,24 @@ videos, one request answers for a hundred of them.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
-from collections.abc import Coroutine, Iterable
+import time
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from airflow_provider_sora.client.backends import backend_named
+from airflow_provider_sora.client.calls import POLL_TIMEOUT
 from airflow_provider_sora.client.client import AsyncSoraClient
 from airflow_provider_sora.client.polling import Outcome, Watch
 from airflow_provider_sora.client.settings import ServerSettings
 from airflow_provider_sora.client.waiting import began, report, steady_clock
-from airflow_provider_sora.exceptions import MalformedResponseError, NotFoundError, RejectedError, SoraError
+from airflow_provider_sora.exceptions import RejectedError, SoraError
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
 
 #: Seconds that pass at least for each page of a list: what comes due meanwhile is answered by the next one.
@@ -34,6 +38,12 @@ CROWD = 10
 
 #: Jobs that are asked for one by one at the same time.
 AT_ONCE = 16
+
+#: Seconds without lists after one that could not be had, doubled each time up to the longest.
+LIST_REST = 60.0
+LONGEST_LIST_REST = 600.0
+
+log = logging.getLogger(__name__)
 
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[ServerSettings, SharedPoller]] = WeakKeyDictionary()
 
@@ -61,12 +71,16 @@ class _Waiting:
     """A job that is waited for.
 
     :param watch: its state.
-    :param due: when it is to be asked for, by the poller's clock; infinite while it is being asked for.
+    :param due: when it is to be asked for, by the monotonic clock; infinite while it is being asked for.
+    :param clock: seconds since 1970, by which its deadlines are judged.
+    :param context: of who waits, so that what is told of it comes into the log of its own task.
     :param outcome: how waiting ended.
     """
 
     watch: Watch
     due: float
+    clock: Callable[[], float]
+    context: Context = field(default_factory=copy_context)
     outcome: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -80,9 +94,11 @@ class SharedPoller:
         # One attempt a question: the pauses between the questions are the back-off.
         self._client = AsyncSoraClient(settings, attempts=1)
         self._lists = backend_named(settings.backend).lists
-        self._clock = steady_clock()
         self._waiting: set[_Waiting] = set()
         self._next_round = -math.inf
+        self._no_list_until = -math.inf
+        self._list_failures = 0
+        self._gate = asyncio.Semaphore(AT_ONCE)
         self._changed = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
@@ -98,15 +114,15 @@ class SharedPoller:
         :param watch: which job, since when, until when.
         :param first_look: when to ask for the first time, in seconds since 1970; None to let the watch say.
         """
-        now = self._clock()
-        decision = began(watch, now=now)
+        clock = steady_clock()
+        decision = began(watch, now=clock())
         if isinstance(decision, Outcome):
             return decision
         pause = decision.seconds
         if first_look is not None:
             # Who gave the moment may have had another clock: never later than this machine would look.
-            pause = min(max(first_look - now, 0.0), pause)
-        waiting = _Waiting(watch=watch, due=now + pause)
+            pause = min(max(first_look - clock(), 0.0), pause)
+        waiting = _Waiting(watch=watch, due=time.monotonic() + pause, clock=clock)
         self._waiting.add(waiting)
         self._changed.set()
         if self._loop is None or self._loop.done():
@@ -117,6 +133,7 @@ class SharedPoller:
             self._waiting.discard(waiting)
             if not self._waiting:
                 self._loop.cancel()
+                self._loop = None
 
     async def _run(self) -> None:
         while True:
@@ -127,11 +144,11 @@ class SharedPoller:
 
     def _ask_what_is_due(self) -> float | None:
         """Begin to ask, and tell how long there is nothing to do; None for as long as nothing changes."""
-        now = self._clock()
-        due = [waiting for waiting in self._waiting if waiting.due <= now]
+        now = time.monotonic()
+        due = sorted((each for each in self._waiting if each.due <= now), key=lambda each: each.due)
         # The ones that are due are the oldest, and may be on the last page.
         pages = math.ceil(len(self._waiting) / PAGE)
-        is_crowd = self._lists and len(self._waiting) >= CROWD
+        is_crowd = self._lists and len(self._waiting) >= CROWD and now >= self._no_list_until
         if due and is_crowd:
             if now < self._next_round:
                 return self._next_round - now
@@ -139,13 +156,10 @@ class SharedPoller:
         if is_crowd and len(due) > pages:
             self._begin(self._ask_by_list(due), due)
         else:
-            for waiting in due[:AT_ONCE]:
+            for waiting in due:
                 self._begin(self._ask_for_one(waiting), [waiting])
-            if len(due) > AT_ONCE:
-                # The others come when one of these is answered.
-                return None
         soonest = min((waiting.due for waiting in self._waiting), default=math.inf)
-        return None if soonest == math.inf else max(soonest - self._clock(), 0.0)
+        return None if soonest == math.inf else max(soonest - time.monotonic(), 0.0)
 
     def _begin(self, asking: Coroutine[Any, Any, None], due: Iterable[_Waiting]) -> None:
         asked = list(due)
@@ -155,10 +169,12 @@ class SharedPoller:
         def ended(task: asyncio.Task[None]) -> None:
             self._asking.discard(task)
             self._changed.set()
-            if not task.cancelled() and (fault := task.exception()) is not None:
-                for waiting in asked:
-                    if not waiting.outcome.done():
-                        waiting.outcome.set_exception(fault)
+            fault = None if task.cancelled() else task.exception()
+            for waiting in asked:
+                if fault is not None and not waiting.outcome.done():
+                    waiting.outcome.set_exception(fault)
+                elif waiting.due == math.inf:
+                    waiting.due = time.monotonic()
 
         task = asyncio.create_task(asking)
         self._asking.add(task)
@@ -167,58 +183,61 @@ class SharedPoller:
     async def _ask_by_list(self, due: list[_Waiting]) -> None:
         """Ask for all by the server's list, and for those that it does not show one by one."""
         missing = {waiting.watch.video_id for waiting in due}
-        after: str | None = None
         try:
-            # The jobs of others may stand between ours.
-            for _ in range(math.ceil(len(self._waiting) / PAGE) + 1):
+            async with asyncio.timeout(POLL_TIMEOUT):
+                await self._ask_page_by_page(missing)
+        except (SoraError, TimeoutError) as error:
+            # That a list cannot be had says nothing of a job.
+            self._no_list_until = time.monotonic() + min(LIST_REST * 2**self._list_failures, LONGEST_LIST_REST)
+            self._list_failures += 1
+            log.warning("The list of videos cannot be had; jobs are asked for one by one: %r", error)
+        else:
+            self._list_failures = 0
+        await asyncio.gather(*(self._ask_for_one(each) for each in due if each.watch.video_id in missing))
+
+    async def _ask_page_by_page(self, missing: set[str]) -> None:
+        """Tell what the list shows, and take it from what is missing."""
+        after: str | None = None
+        # The jobs of others may stand between ours.
+        for _ in range(math.ceil(len(self._waiting) / PAGE) + 1):
+            try:
                 page = await self._client.list(limit=PAGE, after=after)
-                self._tell({job.id: job for job in page.jobs if not _wants_a_closer_look(job)})
-                missing -= {job.id for job in page.jobs if not _wants_a_closer_look(job)}
-                if not missing or not page.has_more or not page.jobs:
-                    break
-                after = page.jobs[-1].id
-        except (NotFoundError, RejectedError, MalformedResponseError):
-            # Its profile says that it lists, and it does not.
-            self._lists = False
-        except SoraError as error:
-            for waiting in due:
-                if waiting.watch.video_id in missing:
-                    self._decide(waiting, error)
-            return
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def ask(waiting: _Waiting) -> None:
-            async with gate:
-                await self._ask_for_one(waiting)
-
-        await asyncio.gather(*(ask(waiting) for waiting in due if waiting.watch.video_id in missing))
+            except RejectedError:
+                if after is None:
+                    raise
+                # The job behind which the next page begins was deleted meanwhile.
+                return
+            shown = {job.id: job for job in page.jobs if not _wants_a_closer_look(job)}
+            # A list answers also for those that are not due yet.
+            for waiting in list(self._waiting):
+                if (job := shown.get(waiting.watch.video_id)) is not None:
+                    self._decide(waiting, job)
+            missing -= shown.keys()
+            if not missing or not page.has_more or not page.jobs:
+                return
+            after = page.jobs[-1].id
 
     async def _ask_for_one(self, waiting: _Waiting) -> None:
-        try:
-            answer: VideoJob | SoraError = await self._client.retrieve(waiting.watch.video_id)
-        except SoraError as error:
-            answer = error
+        async with self._gate:
+            try:
+                answer: VideoJob | SoraError = await self._client.retrieve(waiting.watch.video_id)
+            except SoraError as error:
+                answer = error
         self._decide(waiting, answer)
-
-    def _tell(self, jobs: dict[str, VideoJob]) -> None:
-        """A list answers also for those that are not due yet."""
-        for waiting in list(self._waiting):
-            if (job := jobs.get(waiting.watch.video_id)) is not None:
-                self._decide(waiting, job)
 
     def _decide(self, waiting: _Waiting, answer: VideoJob | SoraError) -> None:
         if waiting.outcome.done():
             return
-        now, jitter = self._clock(), random.random()
+        now, jitter = waiting.clock(), random.random()
         if isinstance(answer, SoraError):
             decision = waiting.watch.raised(answer, now=now, jitter=jitter)
         else:
             decision = waiting.watch.answered(answer, now=now, jitter=jitter)
-        report(waiting.watch, decision)
+        waiting.context.run(report, waiting.watch, decision)
         if isinstance(decision, Outcome):
             waiting.outcome.set_result(decision)
         else:
-            waiting.watch, waiting.due = decision.watch, now + decision.seconds
+            waiting.watch, waiting.due = decision.watch, time.monotonic() + decision.seconds
 
 
 def _wants_a_closer_look(job: VideoJob) -> bool:

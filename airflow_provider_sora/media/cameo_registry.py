@@ -21,10 +21,10 @@ def recall(folder: str, digest: str) -> dict[str, Any] | None:
     entry = folder_at(folder) / _name(digest)
     try:
         entry.fs.invalidate_cache()
-        remembered = json.loads(entry.fs.cat_file(entry.path))
+        remembered = dict(json.loads(entry.fs.cat_file(entry.path)))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise OutputPathError(
             f"Nothing was sent: {entry} is not what a cameo task wrote. Move it away to make the cameo anew."
         ) from error
@@ -32,7 +32,7 @@ def recall(folder: str, digest: str) -> dict[str, Any] | None:
         raise OutputPathUnavailableError(
             f"Nothing was sent: whether the cameo is known at {folder} could not be found out: {describe(error)}."
         ) from error
-    return dict(remembered)
+    return remembered
 
 
 def remember(folder: str, digest: str, cameo: Mapping[str, Any]) -> None:

@@ -44,7 +44,10 @@ def read_scenes(path: str) -> Any:
         # Only where the fault is: the message of a parser may quote a file that nobody meant to be shown.
         line = getattr(error, "lineno", None)
         where = f", near line {line}" if line is not None else ""
-        raise InvalidRequestError(f"Nothing was submitted: {shown} is not a {suffix.upper()} file{where}.") from None
+        advice = " Put a prompt with commas into quotation marks." if suffix == "csv" else ""
+        raise InvalidRequestError(
+            f"Nothing was submitted: {shown} is not a {suffix.upper()} file{where}.{advice}"
+        ) from None
 
 
 def _text(path: str, shown: str) -> str:
@@ -90,4 +93,10 @@ def _yaml(text: str) -> Any:
 
 def _csv(text: str) -> list[dict[str, str]]:
     rows = csv.DictReader(io.StringIO(text), strict=True)
-    return [{name.strip().lower(): value for name, value in row.items() if name} for row in rows]
+    scenes = []
+    for row in rows:
+        if None in row:
+            # What is behind a comma too many would be cut off in silence.
+            raise _MalformedFile(rows.line_num)
+        scenes.append({name.strip().lower(): value for name, value in row.items()})
+    return scenes

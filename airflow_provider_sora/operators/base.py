@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_sora.operators.rendering import Rendering
     from airflow_provider_sora.operators.stitching import Stitching
     from airflow_provider_sora.snapshots.resolution import Resolution
+    from airflow_provider_sora.videos.record import SubmissionRecord
     from airflow_provider_sora.videos.request import VideoRequest
 
 DEFAULT_JOB_TIMEOUT = timedelta(hours=1)
@@ -179,14 +180,13 @@ class SoraVideoOperator(BaseOperator):
     def _put_on_record(self, context: Context, error: BaseException) -> None:
         """Push a failure that was not pushed where it happened, with what is known of the job."""
         from airflow_provider_sora.exceptions import RecordError
-        from airflow_provider_sora.operators.record_store import RecordStore
         from airflow_provider_sora.videos.result import failure_before_planning
 
         running = self._running
         if running is not None and running.is_on_record:
             return
         try:
-            record = running.record if running is not None else RecordStore(context).load()
+            record = running.record if running is not None else self._open_record(context)
         except RecordError as unreadable:
             self.log.warning("What became of an earlier submission is not known: %s", unreadable)
             return
@@ -196,6 +196,12 @@ class SoraVideoOperator(BaseOperator):
             result = left.failed(code=type(error).__name__, message=str(error), job=record.fate).to_dict()
         context["ti"].xcom_push(key="version", value=result["version"])
         context["ti"].xcom_push(key="return_value", value=result)
+
+    def _open_record(self, context: Context) -> SubmissionRecord | None:
+        """What is on record of a job of this task, where there was no attempt to make of it."""
+        from airflow_provider_sora.operators.record_store import RecordStore
+
+        return RecordStore(context).load()
 
     def _attempt(
         self, context: Context, *, resubmissions: int = 0, attempt_deadline: float | None = None
@@ -222,7 +228,7 @@ class SoraVideoOperator(BaseOperator):
         :param context: the task's context.
         :param build_request: what is asked for; None for :meth:`build_request`.
         :param item: which of several clips of the task; None where there is one.
-            :param waits: whether to wait for it; None for ``wait_for_completion``.
+        :param waits: whether to wait for it; None for ``wait_for_completion``.
         :param version: the version that renders it, where it is settled already.
         :param interruption: what is known of the task's end, where all jobs of the task share it.
         :param siblings: gives the other jobs of this task that may run.

@@ -85,10 +85,12 @@ class SoraCreateCameoOperator(BaseOperator):
                 account=f"{hook.settings.account} {snapshot.id}",
             )
             state = context["task_state_store"]
-            made: Any = state.get(STATE_KEY) or {}
-            if made.get("digest") != digest and self.registry_path:
-                made = recall(self.registry_path, digest) or {}
-            if made.get("digest") == digest and hook.may_have_cameo(made["cameo_id"]):
+            known: list[Any] = [state.get(STATE_KEY)]
+            if self.registry_path:
+                known.append(recall(self.registry_path, digest))
+            same = (each for each in known if each and each.get("digest") == digest)
+            made = next((each for each in same if hook.may_have_cameo(each["cameo_id"])), None)
+            if made is not None:
                 self.log.info("Cameo %s was made of the same before; nothing was sent.", made["cameo_id"] or self.name)
             else:
                 made = self._made(hook, pictures, digest, resolution)

@@ -11,6 +11,7 @@ from airflow_provider_sora.exceptions import APIError
 if TYPE_CHECKING:
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.operators.interruption import Interruption
+    from airflow_provider_sora.videos.record import SubmissionRecord
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,24 @@ def cancel(hook: SoraHook, video_id: str, *, why: str, insist: bool = False) -> 
     level = logging.INFO if became.is_stopped else logging.WARNING
     log.log(level, "Video %s was to be stopped, %s: %s.", video_id, why, became.what_it_means)
     return became.is_stopped
+
+
+def cancel_record(hook: SoraHook, record: SubmissionRecord, *, why: str) -> None:
+    """Stop the job on a record, or say that nothing tells which it is.
+
+    :param hook: the server.
+    :param record: of a request that nobody waits for any more.
+    :param why: a clause for the log.
+    :raises APIError: the server is in passing trouble; a retry cancels it.
+    """
+    video_id = record.result["video_id"]
+    if video_id is None:
+        log.warning(
+            "An earlier request of this task, which was since changed, may have reached the server; it was never "
+            "answered. Look at the server's list of videos if you do not want to pay for it."
+        )
+        return
+    cancel(hook, video_id, why=why, insist=True)
 
 
 def stop_if_ended(interruption: Interruption, hook: SoraHook, video_ids: Sequence[str]) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from airflow_provider_sora.operators.cancellation import cancel, stop_if_ended
 from airflow_provider_sora.operators.interruption import Interruption
 from airflow_provider_sora.operators.keeping import found_before, target_of
 from airflow_provider_sora.operators.record_store import RecordStore
+from airflow_provider_sora.operators.scene_records import SceneRecords, cancel_and_close, scene_name
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.videos.arguments import refusal
 from airflow_provider_sora.videos.record import Phase, SubmissionRecord
@@ -44,10 +46,6 @@ log = logging.getLogger(__name__)
 
 #: Stands for a frame that is not rendered yet.
 _LAST_FRAME = InputReference(name="last-frame.png", media_type="image/png", source="last frame")
-
-
-#: The key in the task's state store: how many scenes have a record.
-SCENES_KEY = "sora_scenes"
 
 
 @dataclass(kw_only=True)
@@ -71,6 +69,7 @@ class Stitching:
 
     def __post_init__(self) -> None:
         self._interruption = Interruption(self.context)
+        self._records = SceneRecords(self.context)
 
     @property
     def is_on_record(self) -> bool:
@@ -80,8 +79,7 @@ class Stitching:
     @property
     def record(self) -> SubmissionRecord | None:
         """What is on record of the first scene whose job is open, None where there is none."""
-        records = open_records(self.context, range(recorded_scenes(self.context)))
-        return next(iter(records.values()), None)
+        return next(iter(self._records.open().values()), None)
 
     def run(self, *, outcome: Outcome | None = None) -> dict[str, Any]:
         """Render the scenes that are not there yet, and join all.
@@ -90,22 +88,30 @@ class Stitching:
         """
         request = self.hook.with_known_cameos(self.operator.build_request())
         scenes = scenes_of(request)
-        cancel_open(self.context, self.hook, range(len(scenes), recorded_scenes(self.context)))
-        if before := self._joined_before(request):
+        fingerprint = request.fingerprint(
+            reference=self.operator.reference,
+            environment=self.hook.environment.name,
+            account=self.hook.settings.account,
+        )
+        goes_on = fingerprint == self._records.fingerprint
+        planned = self._planned(request, goes_on=goes_on)
+        if goes_on and (before := self._joined_before(planned)):
             return before
-        if not recorded_scenes(self.context):
-            self._check(request, scenes)
-        self.context["task_state_store"].set(SCENES_KEY, max(len(scenes), recorded_scenes(self.context)))
-        if self.operator.continuity == "none" and outcome is None:
+        if outcome is None and (found := self._checked(planned, scenes, goes_on=goes_on)):
+            return found
+        self._cancel_what_was_changed(scenes)
+        self._records.begin(fingerprint, len(scenes))
+        if not self._follows:
             self._submit_all(scenes)
         kept: list[VideoResult] = []
         for place, scene in enumerate(scenes):
             rendering = self._rendering(place, partial(self._continued, scene, tuple(kept)), kept)
-            kept.append(VideoResult.from_dict(self._kept(rendering, outcome)))
+            with self._others_stopped(rendering):
+                kept.append(VideoResult.from_dict(self._kept(rendering, outcome)))
             log.info("Scene %d of %d is kept: %s.", place + 1, len(scenes), (kept[-1].artifact or {}).get("uri"))
         if self._interruption.was_ended():
             raise AirflowTaskTerminated("The task was ended; its scenes are kept, and were not joined.")
-        return self._join(request, kept)
+        return self._join(planned, kept)
 
     def resume(self, outcome: Outcome) -> dict[str, Any]:
         """Go on with what the trigger told.
@@ -120,28 +126,46 @@ class Stitching:
 
     def _live(self) -> tuple[str, ...]:
         """The jobs of scenes that may run, without asking Airflow: this is needed in a signal's handler too."""
-        ids = (scene.video_id or scene.submission.live_video_id for scene in self._under_way)
-        return tuple(dict.fromkeys(video_id for video_id in ids if video_id is not None))
+        latest = {scene.item: scene for scene in self._under_way}.values()
+        ids = (scene.video_id or scene.submission.live_video_id for scene in latest)
+        return tuple(video_id for video_id in ids if video_id is not None)
 
     def _kept(self, rendering: Rendering, outcome: Outcome | None) -> dict[str, Any]:
         submission = rendering.submission
+        is_told = outcome is not None and submission.live_video_id == outcome.video_id
+        if outcome is not None and is_told and submission.is_of_this_request:
+            return rendering.resume(outcome)
+        return rendering.run()
+
+    @contextmanager
+    def _others_stopped(self, rendering: Rendering) -> Iterator[None]:
+        """Where a scene cannot be rendered, the others are of no use: they are cancelled, unless a retry may help."""
         try:
-            is_told = outcome is not None and submission.live_video_id == outcome.video_id
-            if outcome is not None and is_told and submission.is_of_this_request:
-                return rendering.resume(outcome)
-            return rendering.run()
+            yield
         except SoraError as error:
+            stays = error.retryable or (isinstance(error, VideoTimeoutError) and self.operator.on_timeout == "leave")
             for video_id in self._live():
-                if video_id == submission.live_video_id:
+                if video_id == rendering.submission.live_video_id:
                     continue
-                if error.retryable or (isinstance(error, VideoTimeoutError) and self.operator.on_timeout == "leave"):
+                if stays:
                     log.warning("Video %s, of another scene, goes on; a retry goes on with it.", video_id)
                 else:
                     cancel(self.hook, video_id, why="another scene of its clip cannot be rendered")
             raise
 
-    def _check(self, request: VideoRequest, scenes: tuple[VideoRequest, ...]) -> None:
-        """Refuse what a later scene could not be rendered with before the first one is paid for."""
+    def _cancel_what_was_changed(self, scenes: Sequence[VideoRequest]) -> None:
+        """Cancel what an earlier form of this task had rendered and this one has no use for."""
+        whole = RecordStore(self.context)
+        record = whole.load()
+        if record is not None and record.phase is not Phase.FINISHED:
+            cancel_and_close(self.hook, whole, record)
+        self._records.cancel_open(self.hook, range(len(scenes), self._records.count))
+
+    def _checked(self, planned: VideoResult, scenes: Sequence[VideoRequest], *, goes_on: bool) -> dict[str, Any] | None:
+        """Refuse what a later scene could not be rendered with before the first one is paid for.
+
+        :return: the finished clip of this very request, where ``overwrite="skip"`` finds one.
+        """
         operator = self.operator
         require_av("Joining scenes")
         if operator.output_path is None or not operator.wait_for_completion:
@@ -156,26 +180,32 @@ class Stitching:
                     "use continuity='none'"
                 ]
             )
-        _, snapshot = self.hook.resolve_snapshot(operator.reference)
+        snapshot = self._snapshot(planned.version)
         for place, scene in enumerate(scenes):
             begins = replace(scene, input_reference=_LAST_FRAME) if place and self._follows else scene
             try:
                 self.hook.render(begins).request.check(snapshot, catalog=self.hook.catalog)
             except SoraError as error:
                 raise type(error)(f"Scene {place + 1}: {error}") from error
-        found_before(self.context, self._planned(request), folder=operator.output_path, overwrite=operator.overwrite)
+        if goes_on:
+            return None
+        found = found_before(self.context, planned, folder=operator.output_path, overwrite=operator.overwrite)
+        if found is not None:
+            self.context["ti"].xcom_push(key="version", value=found["version"])
+        return found
 
     @property
     def _follows(self) -> bool:
         return self.operator.continuity == "last_frame"
 
-    def _submit_all(self, scenes: tuple[VideoRequest, ...]) -> None:
+    def _submit_all(self, scenes: Sequence[VideoRequest]) -> None:
         """Have all scenes rendered at the same time. What is with the server, or was, is waited for afterwards."""
         submitted: list[VideoResult] = []
         for place, scene in enumerate(scenes):
             rendering = self._rendering(place, partial(_as_it_is, scene), submitted, waits=False)
-            if rendering.is_to_be_submitted:
-                rendering.run()
+            with self._others_stopped(rendering):
+                if rendering.is_to_be_submitted:
+                    rendering.run()
             submitted.append(rendering.submission.restored())
 
     def _rendering(
@@ -189,7 +219,7 @@ class Stitching:
         rendering = self.operator.rendering(
             self.context,
             build_request=build_request,
-            item=_name(place),
+            item=scene_name(place),
             waits=waits,
             # An alias that moves between two scenes must not change the model in the middle of a clip.
             version=replace(before[0].version, served_model=None) if before else None,
@@ -220,27 +250,33 @@ class Stitching:
         )
         return replace(scene, input_reference=picture)
 
-    def _planned(self, request: VideoRequest, version: Resolution | None = None) -> VideoResult:
-        if version is None:
-            first = RecordStore(self.context, item=_name(0)).load()
-            version = first.restored(dict).version if first else self.hook.resolve_snapshot(self.operator.reference)[0]
-        version = replace(version, served_model=None)
-        snapshot = self.hook.catalog.find(version.snapshot) or Snapshot(id=version.snapshot)
+    def _planned(self, request: VideoRequest, *, goes_on: bool) -> VideoResult:
+        """What is about to be rendered; where an earlier attempt began with it, on the version that it settled."""
+        first = self._records.load(0) if goes_on else None
+        if first is not None:
+            version = replace(first.restored(dict).version, served_model=None)
+        else:
+            version, _ = self.hook.resolve_snapshot(self.operator.reference)
         return VideoResult.planned(
-            version=version, request=request, snapshot=snapshot, account=self.hook.settings.account
+            version=version,
+            request=request,
+            snapshot=self._snapshot(version),
+            account=self.hook.settings.account,
         )
+
+    def _snapshot(self, version: Resolution) -> Snapshot:
+        return self.hook.catalog.find(version.snapshot) or Snapshot(id=version.snapshot)
 
     def _target(self, planned: VideoResult) -> ObjectStoragePath:
         return target_of(self.context, self.operator.output_path or "", snapshot=planned.version.snapshot)
 
-    def _joined_before(self, request: VideoRequest) -> dict[str, Any] | None:
+    def _joined_before(self, planned: VideoResult) -> dict[str, Any] | None:
         """The whole clip, where an earlier attempt joined it."""
         if self.operator.output_path is None:
             return None
-        planned = self._planned(request)
         target = self._target(planned)
         sidecar = read_sidecar(target)
-        if sidecar is None or sidecar["request"].get("digest") != planned.request["digest"]:
+        if sidecar is None or (sidecar.get("request") or {}).get("digest") != planned.request["digest"]:
             return None
         if not is_as_described(target, sidecar):
             return None
@@ -250,11 +286,10 @@ class Stitching:
             require_match(VideoResult.from_dict(sidecar))
         return sidecar
 
-    def _join(self, request: VideoRequest, scenes: list[VideoResult]) -> dict[str, Any]:
-        joined = VideoResult.joined(self._planned(request, scenes[0].version), scenes)
+    def _join(self, planned: VideoResult, scenes: list[VideoResult]) -> dict[str, Any]:
         ways = {way for scene in scenes for way in str(scene.request["rendered_as"]).split("+")} - {NATIVE}
-        joined = joined.rendered(request, rendered_as="+".join(["stitch", *sorted(ways)]))
-        target = self._target(joined)
+        joined = VideoResult.joined(planned, scenes, rendered_as="+".join(["stitch", *sorted(ways)]))
+        target = self._target(planned)
         with spool(target) as part, tempfile.TemporaryDirectory(prefix="sora-scenes-") as folder:
             clips = [_fetched((scene.artifact or {})["uri"], Path(folder)) for scene in scenes]
             how = join(clips, part)
@@ -264,64 +299,6 @@ class Stitching:
         if self.operator.strict:
             require_match(kept)
         return kept.to_dict()
-
-
-def recorded_scenes(context: Context) -> int:
-    """How many scenes of earlier attempts may have a record.
-
-    :param context: the task's context.
-    """
-    count: Any = context["task_state_store"].get(SCENES_KEY)
-    return int(count or 0)
-
-
-def open_records(context: Context, places: Iterable[int]) -> dict[int, SubmissionRecord]:
-    """The records of scenes whose jobs are with the server, or may be.
-
-    :param context: the task's context.
-    :param places: of the scenes, from 0.
-    """
-    records = {place: RecordStore(context, item=_name(place)).load() for place in places}
-    return {
-        place: record for place, record in records.items() if record is not None and record.phase is not Phase.FINISHED
-    }
-
-
-def cancel_open(context: Context, hook: SoraHook, places: Iterable[int]) -> None:
-    """Cancel the jobs of scenes that the storyboard, which was since changed, does not have any more.
-
-    :param context: the task's context.
-    :param hook: the server.
-    :param places: of the scenes, from 0.
-    :raises APIError: the server is in passing trouble; a retry cancels them.
-    """
-    for place in open_records(context, places):
-        _cancel_recorded(RecordStore(context, item=_name(place)), hook)
-
-
-def cancel_recorded(context: Context, hook: SoraHook) -> None:
-    """Cancel the one job of a task that rendered its storyboard in another way before it was changed.
-
-    :param context: the task's context.
-    :param hook: the server.
-    :raises APIError: the server is in passing trouble; a retry cancels it.
-    """
-    _cancel_recorded(RecordStore(context), hook)
-
-
-def _cancel_recorded(store: RecordStore, hook: SoraHook) -> None:
-    record = store.load()
-    if record is None or record.phase is Phase.FINISHED:
-        return
-    result = record.restored(dict)
-    if result.video_id is not None:
-        cancel(hook, result.video_id, why="it is of a storyboard that was since changed", insist=True)
-    over = result.failed(code="replaced", message="The storyboard was changed.", job="cancelled where possible")
-    store.save(record.advanced(Phase.FINISHED, over))
-
-
-def _name(place: int) -> str:
-    return f"scene-{place + 1}"
 
 
 def _as_it_is(scene: VideoRequest) -> VideoRequest:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_sora.operators.rendering import Rendering
     from airflow_provider_sora.operators.stitching import Stitching
+    from airflow_provider_sora.videos.record import SubmissionRecord
     from airflow_provider_sora.videos.request import VideoRequest
 
 RenderAs = Literal["native", "prompt", "stitch"]
@@ -73,16 +74,11 @@ class SoraStoryboardOperator(SoraGenerateVideoOperator):
         self, context: Context, *, resubmissions: int = 0, attempt_deadline: float | None = None
     ) -> Rendering | Stitching:
         from airflow_provider_sora.hooks.sora import SoraHook
-        from airflow_provider_sora.operators.stitching import (
-            Stitching,
-            cancel_open,
-            cancel_recorded,
-            recorded_scenes,
-        )
+        from airflow_provider_sora.operators.scene_records import SceneRecords
+        from airflow_provider_sora.operators.stitching import Stitching
 
         hook = SoraHook(self.sora_conn_id)
         if self.render_as == "stitch":
-            cancel_recorded(context, hook)
             self._running = Stitching(
                 operator=self,
                 context=context,
@@ -91,8 +87,14 @@ class SoraStoryboardOperator(SoraGenerateVideoOperator):
                 attempt_deadline=attempt_deadline,
             )
             return self._running
-        cancel_open(context, hook, range(recorded_scenes(context)))
+        scenes = SceneRecords(context)
+        scenes.cancel_open(hook, range(scenes.count))
         return super()._attempt(context, resubmissions=resubmissions, attempt_deadline=attempt_deadline)
+
+    def _open_record(self, context: Context) -> SubmissionRecord | None:
+        from airflow_provider_sora.operators.scene_records import SceneRecords
+
+        return next(iter(SceneRecords(context).open().values()), None) or super()._open_record(context)
 
     def _choices(self) -> dict[str, tuple[Any, ...]]:
         return {

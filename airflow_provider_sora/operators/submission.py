@@ -23,7 +23,7 @@ from airflow_provider_sora.exceptions import (
 )
 from airflow_provider_sora.media.claims import claim, is_claimed
 from airflow_provider_sora.media.storage import folder_at
-from airflow_provider_sora.operators.cancellation import cancel
+from airflow_provider_sora.operators.cancellation import cancel_record
 from airflow_provider_sora.operators.listing import ListTooLongError, listed_since
 from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.videos.orphans import is_told_by_lists, may_be_ours, orphans
@@ -211,14 +211,7 @@ class Submission:
 
     def cancel_recorded(self) -> None:
         """Cancel the job on record, which is of another request, where the server can, and say so."""
-        video_id = self._existing_record().result["video_id"]
-        if video_id is None:
-            log.warning(
-                "An earlier request of this task, which was since changed, may have reached the server; it was never "
-                "answered. Look at the server's list of videos if you do not want to pay for it."
-            )
-            return
-        cancel(self.hook, video_id, why="it is of a request that was since changed", insist=True)
+        cancel_record(self.hook, self._existing_record(), why="it is of a request that was since changed")
 
     def _intend(self, planned: VideoResult) -> None:
         record = SubmissionRecord.intent(self.fingerprint, planned, at=datetime.now(UTC))

@@ -94,7 +94,7 @@ class SoraVideoTrigger(BaseTrigger):
             first_look=now + watch.first(now=now, jitter=random.random()).seconds,
             not_before=now + SHORTEST_DEFERRAL,
             owns_job=owns_job,
-            siblings=siblings,
+            siblings=[video_id for video_id in siblings if video_id != watch.video_id],
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

@@ -101,17 +101,19 @@ class VideoResult:
         return replace(self, request=request)
 
     @classmethod
-    def joined(cls, planned: VideoResult, parts: Sequence[VideoResult]) -> VideoResult:
+    def joined(cls, planned: VideoResult, parts: Sequence[VideoResult], *, rendered_as: str) -> VideoResult:
         """The record of a clip that was joined from others.
 
         :param planned: of the whole.
         :param parts: the scenes, in their order.
+        :param rendered_as: how they came to the server's terms.
         """
         ends = [part.completed_at for part in parts if part.completed_at]
         begins = [part.submitted_at for part in parts if part.submitted_at]
         return replace(
             planned,
             version=parts[0].version,
+            request={**planned.request, "rendered_as": rendered_as},
             status=parts[-1].status,
             submitted_at=min(begins) if begins else None,
             completed_at=max(ends) if ends else None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,15 +100,56 @@ class TestManyJobs:
         requests = (VideoRequest(prompt=f"kite {number}", seconds=4) for number in range(count))
         return [client.create(request, snapshot="sora-2-2025-12-08").id for request in requests]
 
-    def test_are_answered_for_by_lists(self, emulator: EmulatorProcess) -> None:
+    def test_are_answered_for_by_lists(self, emulator: EmulatorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shared_polling, "PAGE_INTERVAL", 0.1)
         videos = self.submit(emulator, 150)
         asked = emulator.stats()["requests"].get("list", 0)
-        outcomes = waited(emulator.base_url, *(watch(each, expected_seconds=1.0) for each in videos))
+        outcomes = waited(emulator.base_url, *(replace(watch(each), poll_interval=0.2) for each in videos))
         assert [outcome.verdict for outcome in outcomes] == [Verdict.COMPLETED] * 150
         assert [outcome.video_id for outcome in outcomes] == videos
         requests = emulator.stats()["requests"]
         assert requests["list"] > asked
         assert requests.get("retrieve", 0) < 150
+
+    def test_are_asked_for_one_by_one_a_few_at_a_time(self, emulator: EmulatorProcess) -> None:
+        emulator.arm({"kind": "http_error", "route": "list", "status": 403, "times": None})
+        at_once, most = 0, 0
+        really_retrieve = shared_polling.AsyncSoraClient.retrieve
+
+        async def counted(client: Any, video_id: str) -> Any:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            try:
+                return await really_retrieve(client, video_id)
+            finally:
+                at_once -= 1
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shared_polling.AsyncSoraClient, "retrieve", counted)
+            outcomes = waited(emulator.base_url, *map(watch, self.submit(emulator, 60)))
+        assert {outcome.verdict for outcome in outcomes} == {Verdict.COMPLETED}
+        assert most == shared_polling.AT_ONCE
+
+    def test_are_each_told_in_the_log_of_their_own_task(self, emulator: EmulatorProcess) -> None:
+        told: list[tuple[str, str]] = []
+        task: ContextVar[str] = ContextVar("task")
+
+        def note(before: Watch, decision: Any) -> None:
+            told.append((before.video_id, task.get()))
+
+        async def wait(video_id: str) -> Outcome:
+            task.set(video_id)
+            return await wait_together(ServerSettings(base_url=emulator.base_url), watch(video_id))
+
+        async def wait_for_all(videos: list[str]) -> None:
+            await asyncio.gather(*(asyncio.create_task(wait(video_id)) for video_id in videos))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shared_polling, "report", note)
+            asyncio.run(wait_for_all(self.submit(emulator, 12)))
+        assert told
+        assert all(video_id == owner for video_id, owner in told)
 
     def test_that_failed_are_asked_for_by_themselves_for_their_reason(self, emulator: EmulatorProcess) -> None:
         emulator.arm({"kind": "fail_job", "times": 5})
@@ -129,8 +172,9 @@ class TestManyJobs:
         assert {outcome.verdict for outcome in outcomes} == {Verdict.COMPLETED}
         assert emulator.stats()["requests"]["list"] == 1
 
-    def test_survive_a_list_in_passing_trouble(self, emulator: EmulatorProcess) -> None:
-        emulator.arm({"kind": "http_error", "route": "list", "status": 503, "times": 2})
+    @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+    def test_do_not_suffer_from_a_list_in_trouble(self, status: int, emulator: EmulatorProcess) -> None:
+        emulator.arm({"kind": "http_error", "route": "list", "status": status, "times": None})
         outcomes = waited(emulator.base_url, *map(watch, self.submit(emulator, 30)))
         assert {outcome.verdict for outcome in outcomes} == {Verdict.COMPLETED}
 
@@ -155,6 +199,23 @@ def test_a_fault_of_our_own_ends_the_wait_instead_of_lasting_for_ever(monkeypatc
     monkeypatch.setattr(shared_polling.AsyncSoraClient, "retrieve", break_down)
     with ScriptedServer(job("completed")) as server, pytest.raises(ZeroDivisionError):
         waited(server.base_url, watch())
+
+
+def test_a_clock_that_was_wrong_when_the_first_job_came_does_not_judge_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def wait(base_url: str) -> Outcome:
+        settings, really = ServerSettings(base_url=base_url), time.time
+        with monkeypatch.context() as ahead:
+            ahead.setattr(time, "time", lambda: really() + 7200)
+            first = asyncio.create_task(wait_together(settings, watch("video_2")))
+            await asyncio.sleep(0.02)
+        outcome = await wait_together(settings, watch(deadline=really() + 20))
+        first.cancel()
+        return outcome
+
+    with ScriptedServer(*[job("in_progress")] * 20, job("completed")) as server:
+        assert asyncio.run(wait(server.base_url)).verdict is Verdict.COMPLETED
 
 
 def test_nothing_is_left_of_a_poller_when_nobody_waits() -> None:

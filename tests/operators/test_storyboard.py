@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowTaskTerminated
 from emulator_process import EmulatorProcess
 from task_double import StateStoreDouble, TaskInstanceDouble, defer_task, files_in, fire, resume_task, run_task
 
-from airflow_provider_sora.exceptions import InvalidRequestError, VideoFailedError
+from airflow_provider_sora.exceptions import InvalidRequestError, RejectedError, VideoFailedError
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.hooks.sora import SoraHook
 from airflow_provider_sora.media.probe import probe
@@ -106,6 +106,7 @@ class TestScenesOfAFile:
             ("scenes.yaml", "a: [secret\nb: {", "is not a YAML file"),
             ("scenes.yaml", "secret", "scenes are a list"),
             ("scenes.csv", "start,end\n0,4\n", "scene 1 has no prompt"),
+            ("scenes.csv", "start,end,prompt\n0,4,A kite, secret\n", "near line 2. Put a prompt with commas into"),
             ("scenes.csv", "", "at least one scene"),
             ("scenes.json", "[" * 100_000, "is not a JSON file"),
         ],
@@ -317,8 +318,64 @@ class TestScenesThatAreRenderedAtTheSameTime:
             run_task(self.film(tmp_path), ti)
         assert jobs(plain) - before == 3
 
+    def test_of_which_one_is_refused_are_not_left_running(
+        self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cancelled, really_create = sora.stats()["jobs"]["cancelled"], SoraHook.create_video
+
+        def refuse_the_third(hook: SoraHook, rendition: Any, **named: Any) -> Any:
+            if "star" in rendition.request.prompt:
+                raise RejectedError("POST /videos: answered 400: no stars", status_code=400)
+            return really_create(hook, rendition, **named)
+
+        monkeypatch.setattr(SoraHook, "create_video", refuse_the_third)
+        sora.arm({"kind": "stall_job", "times": 2})
+        with pytest.raises(SoraFailException, match="no stars"):
+            run_task(self.film(tmp_path), TaskInstanceDouble(task_id="film"))
+        assert sora.stats()["jobs"]["cancelled"] == cancelled + 2
+
+    def test_are_told_to_each_trigger_until_they_are_kept(
+        self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow_provider_sora.triggers import video
+
+        for module in (waiting, video):
+            monkeypatch.setattr(module, "SHORTEST_DEFERRAL", 0.0)
+        monkeypatch.setattr(waiting, "_WAIT_IN_WORKER", 0.0)
+        ti = TaskInstanceDouble(task_id="film")
+        first = defer_task(self.film(tmp_path, deferrable=True), ti)
+        with pytest.raises(type(first)) as caught:
+            resume_task(self.film(tmp_path, deferrable=True), first, fire(first), ti)
+        siblings = [len(each.trigger.serialize()[1]["siblings"]) for each in (first, caught.value)]
+        assert siblings == [2, 1]
+
 
 class TestAStoryboardThatIsChanged:
+    def test_to_another_model_is_rendered_anew(self, plain: EmulatorProcess, tmp_path: Path) -> None:
+        ti = TaskInstanceDouble(task_id="film")
+        arguments = {"render_as": "stitch", "output_path": str(tmp_path), "scenes": SCENES[:1]}
+        first = run_task(storyboard(model="latest", **arguments), ti)
+        second = run_task(storyboard(model="stable", **arguments), ti)
+        assert (first["version"]["snapshot"], second["version"]["snapshot"]) == (
+            "sora-2-2025-12-08",
+            "sora-2-2025-10-06",
+        )
+
+    def test_so_that_it_cannot_be_rendered_is_refused_before_its_first_scene_is_paid_for(
+        self, plain: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        ti = TaskInstanceDouble(task_id="film")
+        plain.arm({"kind": "fail_job"})
+        with pytest.raises(VideoFailedError):
+            run_task(storyboard(render_as="stitch", output_path=str(tmp_path)), ti)
+        before = jobs(plain)
+        long = [SCENES[0], scene(4, 104)]
+        with pytest.raises(SoraFailException, match=r"Scene 2: .*renders at most"):
+            run_task(storyboard(scenes=long, render_as="stitch", output_path=str(tmp_path)), ti)
+        with pytest.raises(SoraFailException, match="needs an output_path"):
+            run_task(storyboard(render_as="stitch"), ti)
+        assert jobs(plain) == before
+
     def test_leaves_no_job_of_a_scene_that_was_taken_out(self, sora: EmulatorProcess, tmp_path: Path) -> None:
         ti = TaskInstanceDouble(task_id="film")
         sora.arm({"kind": "stall_job", "times": 3})
