@@ -44,7 +44,6 @@ def sora_storyboard():
         ],
         cameos=[ginger.output],
         size="1280x720",
-        seed=3,
         output_path=f"{FOLDER}/storyboards/{{{{ ds }}}}",
     )
 

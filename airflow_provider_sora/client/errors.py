@@ -42,7 +42,8 @@ _UNSENDABLE = {"LocalProtocolError", "UnsupportedProtocol", "InvalidURL"}
 _NO_SUCH_METHOD = (405, 501)
 
 _OTHER_BACKEND = (
-    "If the connection's `backend` claims it, this is another kind of server: the test button tells what it looks like."
+    "Routes differ where the connection's `backend` is another kind of server: the test button tells what it looks "
+    "like."
 )
 
 #: How servers say that they do not serve a model, beside OpenAI's code.
@@ -203,7 +204,7 @@ def status_error(error: APIStatusError, call: Call, settings: ServerSettings, *,
         )
     if status == 404:
         advice = "Check that the base URL ends where the server's routes begin, usually /v1."
-        if call.creates and call.path != "/videos":
+        if call.creates and call.path not in ("/videos", "/videos/cameos", "/videos/characters"):
             advice = f"Nothing was submitted. Check the id of the source: is it this server's? {_OTHER_BACKEND}"
         elif call.creates:
             advice = f"Nothing was submitted. {advice} {_OTHER_BACKEND}"

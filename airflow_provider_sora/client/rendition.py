@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from airflow_provider_sora.client.backends import Backend
+from airflow_provider_sora.client.backends import BACKENDS, Backend
 from airflow_provider_sora.videos.arguments import refusal
 from airflow_provider_sora.videos.cameo import Cameo, with_mentions
 from airflow_provider_sora.videos.request import MAX_PROMPT_CHARACTERS, PARAMETERS, InputReference, VideoRequest
@@ -47,7 +47,10 @@ def render(request: VideoRequest, backend: Backend, *, read_picture: ReadPicture
         way = request.render_as or next(way for way in backend.storyboards if way != "stitch")
         if way not in backend.storyboards or way == "stitch":
             ways_here = [each for each in backend.storyboards if each != "stitch"]
-            problems.append(f"{backend.title} takes a storyboard as {' or '.join(ways_here)}, not as {way}")
+            others = ", or a job for each scene by render_as='stitch'" if way != "stitch" else ""
+            problems.append(
+                f"{backend.title} takes a storyboard as {' or '.join(ways_here)}, not as {way}: use that{others}"
+            )
         if way == "prompt":
             request = replace(request, prompt=request.storyboard.as_prompt(request.prompt), storyboard=None)
             ways.append(way)
@@ -56,6 +59,12 @@ def render(request: VideoRequest, backend: Backend, *, read_picture: ReadPicture
                     f"the scenes make a prompt of {len(request.prompt):,} characters, at most "
                     f"{MAX_PROMPT_CHARACTERS:,} are taken"
                 )
+    for cameo in request.cameos:
+        if cameo.made_as not in (None, backend.cameos):
+            problems.append(
+                f"the cameo {cameo.name} was made for a server that takes it as {cameo.made_as}, and {backend.title} "
+                f"takes it as {backend.cameos}: make it on this connection"
+            )
     if request.cameos:
         if backend.cameos == "reference":
             problems += _faults_of_reference(request, backend)
@@ -76,7 +85,11 @@ def _faults(request: VideoRequest, backend: Backend) -> list[str]:
     if request.source is not None:
         derivation = request.source.derivation
         if derivation not in backend.routes:
-            faults.append(f"{backend.title} has no route to {derivation} a video")
+            able = ", ".join(each.name for each in BACKENDS.values() if derivation in each.routes)
+            faults.append(
+                f"{backend.title} (backend {backend.name!r}) has no route to {derivation} a video; the backends that "
+                f"have: {able}"
+            )
         if given or request.cameos or request.storyboard or request.input_reference:
             faults.append(f"all but its prompt a {derivation} takes from its source")
         return faults
@@ -125,7 +138,10 @@ def _faults_of_reference(request: VideoRequest, backend: Backend) -> list[str]:
     if len(request.cameos) > 1:
         faults.append(f"{backend.title} takes one picture, which can stand for one cameo, not {len(request.cameos)}")
     if request.input_reference is not None:
-        faults.append(f"{backend.title} takes one picture: either a cameo's or input_reference")
+        faults.append(
+            f"{backend.title} takes one picture: either a cameo's or input_reference (a scene that goes on from the "
+            "last frame has one: use continuity='none', or show the cameo in the first scene)"
+        )
     for cameo in request.cameos:
         if cameo.picture is None or not cameo.description:
             faults.append(

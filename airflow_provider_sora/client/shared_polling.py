@@ -212,7 +212,7 @@ class SharedPoller:
             for waiting in list(self._waiting):
                 if (job := shown.get(waiting.watch.video_id)) is not None:
                     self._decide(waiting, job)
-            missing -= shown.keys()
+            missing.difference_update(shown)
             if not missing or not page.has_more or not page.jobs:
                 return
             after = page.jobs[-1].id

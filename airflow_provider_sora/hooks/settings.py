@@ -73,7 +73,8 @@ class ConnectionSettings:
             raise ConfigurationError(f"Connection {conn_id!r}: its extra is a JSON object, not {type(extra).__name__}.")
         if unknown := sorted(set(extra) - _EXTRAS):
             raise ConfigurationError(
-                f"Connection {conn_id!r} has unknown extras: {', '.join(unknown)}. Known: {', '.join(sorted(_EXTRAS))}."
+                f"Connection {conn_id!r} has unknown extras: {', '.join(unknown)}. Nothing was sent. "
+                f"Known: {', '.join(sorted(_EXTRAS))}."
             )
         given = {name: value for name, value in extra.items() if value not in (None, "")}
         reader = _Reader(conn_id, given)

@@ -294,7 +294,10 @@ class SoraHook(BaseHook):
         detected, named = self.detect_backend(), self.settings.server.backend
         if detected in (None, named):
             return ""
-        return f" It looks like backend {detected!r}, and the connection says {named!r}: what differs would be lost."
+        return (
+            f" It looks like backend {detected!r}, and the connection says {named!r}. Set it to {detected!r}, unless "
+            "you mean it: what the two write differently would be refused or ignored."
+        )
 
     def _known_cameos(self, cameos: tuple[Cameo, ...]) -> tuple[Cameo, ...]:
         """Cameos with the ids and names that the server knows, asked for only where one of them is open.

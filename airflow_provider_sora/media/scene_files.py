@@ -40,6 +40,8 @@ def read_scenes(path: str) -> Any:
     text = _text(path, shown)
     try:
         return read(text)
+    except InvalidRequestError:
+        raise
     except (ValueError, csv.Error, RecursionError) as error:
         # Only where the fault is: the message of a parser may quote a file that nobody meant to be shown.
         line = getattr(error, "lineno", None)
@@ -93,6 +95,12 @@ def _yaml(text: str) -> Any:
 
 def _csv(text: str) -> list[dict[str, str]]:
     rows = csv.DictReader(io.StringIO(text), strict=True)
+    columns = [str(name).strip().lower() for name in rows.fieldnames or ()]
+    if columns and not {"start", "end", "prompt"}.issubset(columns):
+        raise InvalidRequestError(
+            f"Nothing was submitted: the CSV file has the columns {', '.join(columns)}, and needs start, end, prompt, "
+            "separated by commas."
+        )
     scenes = []
     for row in rows:
         if None in row:

@@ -59,6 +59,7 @@ class Rendering:
     :param version: the version that renders it, where it is settled already.
     :param interruption: what is known of the task's end, shared by all jobs of the task; made here where there is one.
     :param siblings: gives the other jobs of this task that may run, to be stopped with this one.
+    :param is_first_look: whether it was this attempt that submitted the job, which another part of it waits for.
     """
 
     operator: SoraVideoOperator
@@ -72,6 +73,7 @@ class Rendering:
     version: Resolution | None = None
     interruption: Interruption | None = None
     siblings: Callable[[], tuple[str, ...]] = tuple
+    is_first_look: bool = False
     is_on_record: bool = field(default=False, init=False)
     """Whether a failure was pushed already."""
     video_id: str | None = field(default=None, init=False)
@@ -106,6 +108,8 @@ class Rendering:
                 result.video_id,
                 self.submission.store.key,
             )
+        elif self.is_first_look:
+            log.info("Waiting for video %s (%s).", result.video_id, self.item)
         else:
             log.info("An earlier attempt submitted video %s; going on with it. Nothing was submitted.", result.video_id)
         if self._keeps_file and (kept := self._kept_before(result)):

@@ -101,12 +101,12 @@ class Stitching:
             return found
         self._cancel_what_was_changed(scenes)
         self._records.begin(fingerprint, len(scenes))
-        if not self._follows:
-            self._submit_all(scenes)
+        submitted_now = [] if self._follows else self._submit_all(scenes)
         kept: list[VideoResult] = []
         for place, scene in enumerate(scenes):
             rendering = self._rendering(place, partial(self._continued, scene, tuple(kept)), kept)
-            with self._others_stopped(rendering):
+            rendering.is_first_look = rendering.item in submitted_now
+            with self._told(f"Scene {place + 1} of {len(scenes)}", kept), self._others_stopped(rendering):
                 kept.append(VideoResult.from_dict(self._kept(rendering, outcome)))
             log.info("Scene %d of %d is kept: %s.", place + 1, len(scenes), (kept[-1].artifact or {}).get("uri"))
         if self._interruption.was_ended():
@@ -138,6 +138,16 @@ class Stitching:
         return rendering.run()
 
     @contextmanager
+    def _told(self, name: str, kept: Sequence[VideoResult]) -> Iterator[None]:
+        """Say of an error which scene it is of, and what is not lost."""
+        try:
+            yield
+        except SoraError as error:
+            safe = f" {len(kept)} scenes are kept; a retry renders only what is missing." if kept else ""
+            error.args = (f"{name}: {error}{safe}", *error.args[1:])
+            raise
+
+    @contextmanager
     def _others_stopped(self, rendering: Rendering) -> Iterator[None]:
         """Where a scene cannot be rendered, the others are of no use: they are cancelled, unless a retry may help."""
         try:
@@ -145,7 +155,7 @@ class Stitching:
         except SoraError as error:
             stays = error.retryable or (isinstance(error, VideoTimeoutError) and self.operator.on_timeout == "leave")
             for video_id in self._live():
-                if video_id == rendering.submission.live_video_id:
+                if video_id in (rendering.video_id, rendering.submission.live_video_id):
                     continue
                 if stays:
                     log.warning("Video %s, of another scene, goes on; a retry goes on with it.", video_id)
@@ -198,15 +208,21 @@ class Stitching:
     def _follows(self) -> bool:
         return self.operator.continuity == "last_frame"
 
-    def _submit_all(self, scenes: Sequence[VideoRequest]) -> None:
-        """Have all scenes rendered at the same time. What is with the server, or was, is waited for afterwards."""
+    def _submit_all(self, scenes: Sequence[VideoRequest]) -> list[str | None]:
+        """Have all scenes rendered at the same time. What is with the server, or was, is waited for afterwards.
+
+        :return: the names of those that were submitted now.
+        """
+        submitted_now: list[str | None] = []
         submitted: list[VideoResult] = []
         for place, scene in enumerate(scenes):
             rendering = self._rendering(place, partial(_as_it_is, scene), submitted, waits=False)
             with self._others_stopped(rendering):
                 if rendering.is_to_be_submitted:
                     rendering.run()
+                    submitted_now.append(rendering.item)
             submitted.append(rendering.submission.restored())
+        return submitted_now
 
     def _rendering(
         self,

@@ -33,6 +33,7 @@ class Cameo:
     :param description: what it looks like.
     :param snapshot: the version that it was made for.
     :param picture: path or URL of its first picture.
+    :param made_as: how its server takes it, ``native``, ``characters`` or ``reference``; None where it is not known.
     """
 
     reference: str
@@ -41,6 +42,7 @@ class Cameo:
     description: str = ""
     snapshot: str | None = None
     picture: str | None = None
+    made_as: str | None = None
 
     @classmethod
     def parse(cls, value: object, problems: list[str]) -> Cameo | None:
@@ -77,6 +79,7 @@ class Cameo:
             description=description,
             snapshot=(output.get("version") or {}).get("snapshot"),
             picture=pictures[0].get("uri"),
+            made_as=output.get("rendered_as"),
         )
 
     def to_dict(self) -> dict[str, Any]:

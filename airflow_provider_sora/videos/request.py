@@ -117,7 +117,7 @@ class VideoRequest:
         cls,
         *,
         prompt: str = "",
-        seconds: int | float | str | None = DEFAULT_SECONDS,
+        seconds: int | float | str | None = None,
         size: str | None = None,
         style: str | None = None,
         style_tuning: Mapping[str, Any] | StyleTuning | None = None,
@@ -138,7 +138,7 @@ class VideoRequest:
         """A request from an operator's arguments, in which Jinja may have made texts of the numbers.
 
         :param prompt: as the field of the same name, like all that follow.
-        :param seconds: a whole number, or its text.
+        :param seconds: a whole number, or its text; None for 10, or for what the scenes or the source give.
         :param size: ``WIDTHxHEIGHT``.
         :param style: name of a style preset.
         :param style_tuning: amounts from 0 to 1 by name.
@@ -238,7 +238,7 @@ class VideoRequest:
             faults.append(f"does not render {self.size}, but {', '.join(snapshot.sizes)}")
         presets = snapshot.style_presets
         if self.style is not None and presets is not None and self.style not in presets:
-            known = f"but {', '.join(presets)}" if presets else "nor any other"
+            known = f"only {', '.join(presets)}" if presets else "nor any other"
             faults.append(f"does not know the style {self.style!r}, {known}")
         for feature, is_used, lacks in (
             ("seed", self.seed is not None, "takes no seed"),
@@ -285,13 +285,13 @@ class VideoRequest:
 def _length(seconds: object, storyboard: Storyboard | None, source: Source | None, problems: list[str]) -> int | None:
     if storyboard is not None:
         length = round(storyboard.seconds)
-        if seconds not in (None, "", DEFAULT_SECONDS) and whole(seconds, "seconds", problems) != length:
+        if seconds not in (None, "") and whole(seconds, "seconds", problems) != length:
             problems.append(f"seconds is {seconds}, and the last scene ends at {storyboard.seconds:g} s: leave it out")
         if abs(storyboard.seconds - length) > TIME_TOLERANCE:
             problems.append(f"the last scene ends at {storyboard.seconds:g} s: a clip has whole seconds")
         return length
-    if seconds is None and source is not None:
-        return None
+    if seconds is None:
+        return None if source is not None else DEFAULT_SECONDS
     given = whole(seconds, "seconds", problems)
     if given is not None and given <= 0:
         problems.append(f"seconds must be above zero, not {given}")

@@ -11,6 +11,7 @@ from airflow_provider_sora.exceptions import ConfigurationError
 from airflow_provider_sora.snapshots.resolution import Reason, Resolution
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.timestamps import isoformat, parse_isoformat
+from airflow_provider_sora.videos.arguments import shown
 from airflow_provider_sora.videos.job import VideoJob
 from airflow_provider_sora.videos.request import VideoRequest
 from airflow_provider_sora.videos.source import Derivation
@@ -376,9 +377,14 @@ def video_id_of(reference: str | Mapping[str, Any], *, argument: str = "video_id
     :raises ConfigurationError: neither of them.
     """
     wanted = reference.get("video_id") if isinstance(reference, Mapping) else reference
+    if isinstance(reference, Mapping) and reference.get("scenes"):
+        raise ConfigurationError(
+            f"Nothing was submitted: {argument} is a clip that was joined here from {len(reference['scenes'])} jobs, "
+            f"which no server knows as one. Name one of its scenes: {argument}=…['scenes'][0]['video_id']."
+        )
     if not isinstance(wanted, str) or not wanted.strip():
         raise ConfigurationError(
-            f"{argument} takes a server's id or the output of a task that submitted a video, not {reference!r}."
+            f"{argument} takes a server's id or the output of a task that submitted a video, not {shown(reference)}."
         )
     if wanted.lstrip().startswith("{"):
         raise ConfigurationError(

@@ -147,13 +147,14 @@ class TestAStoryboard:
 
     def test_is_not_sent_to_a_server_that_would_ignore_it(self) -> None:
         assert refusal_of(self.request(render_as="native"), "sglang") == (
-            "Nothing was submitted: SGLang Diffusion takes a storyboard as prompt, not as native."
+            "Nothing was submitted: SGLang Diffusion takes a storyboard as prompt, not as native: use that, or a job "
+            "for each scene by render_as='stitch'."
         )
 
     @pytest.mark.parametrize("way", ["stitch", "collage"])
     def test_is_no_single_clip_in_any_other_way(self, way: str) -> None:
         """Stitching is a job for each scene: what is left of it here would be sent as an unknown field."""
-        assert f"as prompt, not as {way}." in refusal_of(self.request(render_as=way), "vllm-omni")
+        assert f"as prompt, not as {way}: use that" in refusal_of(self.request(render_as=way), "vllm-omni")
 
     def test_that_makes_too_long_a_prompt_is_refused(self) -> None:
         scenes = tuple(Scene(start=float(t), end=t + 1.0, prompt="猫" * 400) for t in range(90))
@@ -244,7 +245,9 @@ class TestAVideoFromAnother:
         if derivation in backend.routes:
             assert rendered(request, backend) == Rendition(request=request, rendered_as="native")
         else:
-            assert f"{backend.title} has no route to {derivation} a video" in refusal_of(request, backend)
+            message = refusal_of(request, backend)
+            assert f"{backend.title} (backend {backend.name!r}) has no route to {derivation} a video" in message
+            assert "the backends that have: " in message
 
     @pytest.mark.parametrize(
         "more", [{"size": "1280x720"}, {"cameos": (CAT,)}, {"storyboard": SCENES}, {"input_reference": PICTURE}]

@@ -134,7 +134,9 @@ def test_a_bad_value_is_named_with_its_connection(name: str, value: Any, expecte
 
 
 def test_an_unknown_extra_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"unknown extras: base_url, tiemout\. Known: .*read_timeout"):
+    with pytest.raises(
+        ConfigurationError, match=r"unknown extras: base_url, tiemout\. Nothing was sent\. Known: .*read_timeout"
+    ):
         parse(tiemout=3, base_url="http://x")
 
 

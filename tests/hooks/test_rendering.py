@@ -182,7 +182,8 @@ class TestWhatTheServerLooksLike:
         ok, message = SoraHook().test_connection()
         assert ok
         assert message.endswith(
-            " It looks like backend 'sora', and the connection says 'vllm-omni': what differs would be lost."
+            " It looks like backend 'sora', and the connection says 'vllm-omni'. Set it to 'sora', unless you "
+            "mean it: what the two write differently would be refused or ignored."
         )
 
     def test_is_not_guessed_by_the_test_button(self, connect: Any) -> None:

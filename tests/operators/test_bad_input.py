@@ -78,7 +78,7 @@ def untouched(sora: EmulatorProcess) -> Any:
         ({"seconds": 26}, "sora-2-2025-12-08 renders at most 25 s, not 26 s. No snapshot of the catalogue can."),
         ({"size": "640x360"}, "sora-2-2025-12-08 does not render 640x360, but 1280x720, 720x1280. No snapshot"),
         ({"size": "1920x1080"}, "These can: sora-2-pro-2025-10-06."),
-        ({"style": "noir"}, "does not know the style 'noir', but thanksgiving"),
+        ({"style": "noir"}, "does not know the style 'noir', only thanksgiving"),
         ({"model": "stable", "cameos": ["cameo_1"]}, "sora-2-2025-10-06 has no cameos. These can: sora-2-2025-12-08."),
         ({"model": "sora-2-pro", "seed": 7}, "sora-2-pro-2025-10-06 takes no seed"),
     ],

@@ -105,7 +105,7 @@ class TestScenesOfAFile:
             ("scenes.json", '{"scenes": [secret', "is not a JSON file, near line 1"),
             ("scenes.yaml", "a: [secret\nb: {", "is not a YAML file"),
             ("scenes.yaml", "secret", "scenes are a list"),
-            ("scenes.csv", "start,end\n0,4\n", "scene 1 has no prompt"),
+            ("scenes.csv", "start,end\n0,4\n", "has the columns start, end, and needs start, end, prompt"),
             ("scenes.csv", "start,end,prompt\n0,4,A kite, secret\n", "near line 2. Put a prompt with commas into"),
             ("scenes.csv", "", "at least one scene"),
             ("scenes.json", "[" * 100_000, "is not a JSON file"),
@@ -241,6 +241,7 @@ class TestAServerWithoutStoryboards:
                 "before scene 1 ends",
             ),
             ({"scenes": []}, "at least one scene"),
+            ({"seconds": 10}, "seconds is 10, and the last scene ends at 12 s: leave it out"),
         ],
     )
     def test_refuses_what_cannot_be_done(
