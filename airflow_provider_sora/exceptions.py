@@ -157,6 +157,10 @@ class RecordUnavailableError(RecordError):
     retryable = True
 
 
+class JournalTakenOverError(RecordError):
+    """Another attempt of this task goes on with the batch. This one stops, and leaves the jobs to the other."""
+
+
 class UncertainSubmissionError(SoraError):
     """A submission may or may not have reached the server, and nothing tells which."""
 
@@ -221,10 +225,32 @@ class VideoExpiredError(VideoError):
     """The job was done and billed, and its file is neither at the server nor where it was kept."""
 
 
+class BatchError(SoraError):
+    """A batch did not do all of its work. What was finished is kept, and its manifest tells of each item."""
+
+
+class BatchIncompleteError(BatchError):
+    """Fewer items succeeded than ``min_success_rate`` wants, or the batch was interrupted: a retry goes on with it."""
+
+    retryable = True
+
+
+class BatchFailedError(BatchError):
+    """Fewer items succeeded than ``min_success_rate`` wants, and a retry would fail in the same way."""
+
+
+class BatchStoppedError(BatchError):
+    """A limit stopped the batch, or the account that it runs on: a person decides how it goes on."""
+
+
 class DownloadError(SoraError):
     """The file could not be fetched whole. The job itself is done."""
 
     retryable = True
+
+
+class NotStoredError(DownloadError):
+    """The place where the file goes does not take it. The job itself is done."""
 
 
 class ArtifactMismatchError(SoraError):
