@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_sora.exceptions import RecordUnavailableError
-from airflow_provider_sora.media.storage import describe, is_local
+from airflow_provider_sora.media.storage import describe, put_if_absent
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -53,7 +50,7 @@ def claim(folder: ObjectStoragePath, video_id: str, *, server: str, owner: str) 
     marker = _marker(folder, video_id, server)
     content = json.dumps({"video_id": video_id, "server": server, "owner": owner}).encode()
     with _told(marker, video_id):
-        _put_if_absent(marker, content)
+        put_if_absent(marker, content)
         return _owner(marker) == owner
 
 
@@ -85,29 +82,3 @@ def _told(marker: ObjectStoragePath, video_id: str) -> Iterator[None]:
             f"Whether video {video_id} belongs to another task could not be found out at {marker}: {describe(error)}. "
             "It was not taken, and nothing else was submitted."
         ) from error
-
-
-def _put_if_absent(marker: ObjectStoragePath, content: bytes) -> None:
-    if is_local(marker):
-        path = Path(marker.path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A link appears with its content or not at all; a file opened for writing is seen empty by who asks meanwhile.
-        part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
-        part.write_bytes(content)
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            pass
-        except OSError:
-            # SMB and some FUSE file systems have no links.
-            with suppress(FileExistsError), path.open("xb") as file:
-                file.write(content)
-        finally:
-            part.unlink()
-        return
-    try:
-        marker.fs.pipe_file(marker.path, content, mode="create")
-    except OSError:
-        # Stores tell in several ways that there is one already.
-        if not marker.fs.exists(marker.path):
-            raise

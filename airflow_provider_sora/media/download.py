@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from airflow_provider_sora.exceptions import DownloadError, RateLimitedError, SoraError
+from airflow_provider_sora.exceptions import DownloadError, NotStoredError, RateLimitedError, SoraError
 from airflow_provider_sora.media.storage import JOB_IS_SAFE, Spooled, describe, spool
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def fetch(
             count = retrying.statistics.get("attempt_number", 1)
             times = f" in {count} attempts" if count > 1 else ""
             message = f"The video could not be fetched{times}: {describe(error)}. {JOB_IS_SAFE}"
-            raise DownloadError(message) from error
+            # The server's errors are translated: what is left is this machine's disk.
+            kind = NotStoredError if isinstance(error, OSError) else DownloadError
+            raise kind(message) from error
         yield spooled
 
 

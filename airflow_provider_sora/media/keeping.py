@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from airflow_provider_sora.exceptions import ArtifactMismatchError
 from airflow_provider_sora.media.archive import write_sidecar
 from airflow_provider_sora.media.download import Content, fetch
-from airflow_provider_sora.media.probe import examine
+from airflow_provider_sora.media.probe import MediaInfo, examine
 from airflow_provider_sora.media.storage import Spooled
 from airflow_provider_sora.videos.result import VideoResult
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
+
+#: Looks into a file.
+Look = Callable[..., "tuple[MediaInfo | None, tuple[str, ...]]"]
 
 #: What is told of a file that could not be looked into.
 _NOT_KNOWN = {"duration": None, "width": None, "height": None, "fps": None, "audio": None}
@@ -26,6 +29,7 @@ def keep_video(
     open_content: Callable[[], AbstractContextManager[Content]],
     target: ObjectStoragePath,
     strict: bool,
+    look: Look = examine,
 ) -> VideoResult:
     """Fetch a video and keep it.
 
@@ -33,27 +37,29 @@ def keep_video(
     :param open_content: begins the download, from the start each time.
     :param target: the file that it becomes.
     :param strict: raise where the file is not what was asked for, after it was kept.
+    :param look: looks into the file, as :func:`~airflow_provider_sora.media.probe.examine` does.
     :return: the record with its artifact; what is not as asked is among its warnings.
     :raises DownloadError: it did not come whole; nothing stands under the final name.
     :raises ArtifactMismatchError: ``strict``, and the file is not what was asked for.
     """
     with fetch(open_content, near=target) as spooled:
-        kept = keep_file(result, spooled, target=target)
+        kept = keep_file(result, spooled, target=target, look=look)
     if strict:
         require_match(kept)
     return kept
 
 
-def keep_file(result: VideoResult, spooled: Spooled, *, target: ObjectStoragePath) -> VideoResult:
+def keep_file(result: VideoResult, spooled: Spooled, *, target: ObjectStoragePath, look: Look = examine) -> VideoResult:
     """Look at a whole file, put it in its place, and its provenance beside it.
 
     :param result: the record so far.
     :param spooled: the file.
     :param target: what it becomes.
+    :param look: as for :func:`keep_video`.
     :return: the record with its artifact; what is not as asked is among its warnings.
     :raises DownloadError: it could not be stored.
     """
-    info, faults = examine(spooled.path, seconds=result.expected_seconds, size=result.request.get("size"))
+    info, faults = look(spooled.path, seconds=result.expected_seconds, size=result.request.get("size"))
     spooled.commit(target)
     artifact = {
         # An object store's own form names the Airflow connection too, so that any task can open it.

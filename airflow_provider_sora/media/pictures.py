@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path, PurePosixPath
-from typing import NoReturn, get_args
+from typing import NoReturn, Protocol, get_args
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_sora.exceptions import InvalidRequestError, OutputPathUnavailableError
@@ -29,6 +29,13 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
 #: Segments of a JPEG file that tell its size: all starts of a frame, and none of the tables between their numbers.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+class ReadPicture(Protocol):
+    """:func:`read_picture`, or what stands in its place."""
+
+    def __call__(self, source: str | bytes, *, size: str | None = None, fit: Fit | None = None) -> InputReference:
+        """Read a picture."""
 
 
 def read_picture(source: str | bytes, *, size: str | None = None, fit: Fit | None = None) -> InputReference:

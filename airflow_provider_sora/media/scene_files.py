@@ -6,11 +6,10 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from airflow_provider_sora.exceptions import InvalidRequestError, OutputPathUnavailableError
-from airflow_provider_sora.media.storage import describe, is_local, without_secrets
+from airflow_provider_sora.exceptions import InvalidRequestError
+from airflow_provider_sora.media.text_files import InputFile
 
 #: Larger files are no storyboards.
 MAX_FILE_BYTES = 1024 * 1024
@@ -30,14 +29,14 @@ def read_scenes(path: str) -> Any:
     :raises InvalidRequestError: it is not there, may not be read, is too large, or is malformed.
     :raises OutputPathUnavailableError: its store does not answer as it should; this may pass.
     """
-    suffix, shown = path.rpartition(".")[2].lower(), without_secrets(path)
+    file = InputFile(path=path, subject="scenes", example="scenes.json")
     readers: dict[str, Callable[[str], Any]] = {"json": json.loads, "yaml": _yaml, "yml": _yaml, "csv": _csv}
-    read = readers.get(suffix)
+    read = readers.get(file.suffix)
     if read is None:
         raise InvalidRequestError(
-            f"Nothing was submitted: scenes are read from a .json, .yaml, .yml or .csv file, not from {shown!r}."
+            f"Nothing was submitted: scenes are read from a .json, .yaml, .yml or .csv file, not from {file.shown!r}."
         )
-    text = _text(path, shown)
+    text = file.text(limit=MAX_FILE_BYTES)
     try:
         return read(text)
     except InvalidRequestError:
@@ -46,41 +45,10 @@ def read_scenes(path: str) -> Any:
         # Only where the fault is: the message of a parser may quote a file that nobody meant to be shown.
         line = getattr(error, "lineno", None)
         where = f", near line {line}" if line is not None else ""
-        advice = " Put a prompt with commas into quotation marks." if suffix == "csv" else ""
+        advice = " Put a prompt with commas into quotation marks." if file.suffix == "csv" else ""
         raise InvalidRequestError(
-            f"Nothing was submitted: {shown} is not a {suffix.upper()} file{where}.{advice}"
+            f"Nothing was submitted: {file.shown} is not a {file.suffix.upper()} file{where}.{advice}"
         ) from None
-
-
-def _text(path: str, shown: str) -> str:
-    from airflow.sdk import ObjectStoragePath
-
-    if path != shown:
-        raise InvalidRequestError(
-            f"Nothing was submitted: the path of scenes, {shown}, holds credentials, which would be seen in logs. Put "
-            "them into an Airflow connection and name it: s3://conn_id@bucket/scenes.json."
-        )
-    try:
-        file_path = ObjectStoragePath(path)
-        if is_local(file_path) and not Path(file_path.path).is_file():
-            # A pipe would be waited for without end.
-            raise FileNotFoundError(f"there is no file {shown}")
-        with file_path.open("rb") as file:
-            content: bytes = file.read(MAX_FILE_BYTES + 1)
-    except (FileNotFoundError, PermissionError, IsADirectoryError, ValueError, ImportError) as error:
-        raise InvalidRequestError(
-            f"Nothing was submitted: scenes {shown} cannot be read: {describe(error)}."
-        ) from error
-    except Exception as error:
-        raise OutputPathUnavailableError(
-            f"Nothing was submitted: scenes {shown} cannot be read for now: {describe(error)}."
-        ) from error
-    if len(content) > MAX_FILE_BYTES:
-        raise InvalidRequestError(f"Nothing was submitted: scenes {shown} is larger than {MAX_FILE_BYTES >> 20} MiB.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidRequestError(f"Nothing was submitted: scenes {shown} is not UTF-8 text.") from None
 
 
 def _yaml(text: str) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sora.exceptions import DownloadError, OutputPathError, OutputPathUnavailableError
+from airflow_provider_sora.exceptions import NotStoredError, OutputPathError, OutputPathUnavailableError
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -214,12 +214,13 @@ def spool(target: ObjectStoragePath) -> Iterator[Path]:
         yield part
 
 
-def place(part: Path, target: ObjectStoragePath, *, media_type: str) -> None:
+def place(part: Path, target: ObjectStoragePath, *, media_type: str, consequence: str = JOB_IS_SAFE) -> None:
     """Give a spooled file its name, whole or not at all.
 
     :param part: the path that :func:`spool` gave for this target.
     :param target: the file that it becomes. An older one is replaced.
     :param media_type: what it is, for the stores that keep it.
+    :param consequence: what a failure means and what to do, in sentences.
     :raises DownloadError: it could not be stored.
     """
     try:
@@ -233,7 +234,46 @@ def place(part: Path, target: ObjectStoragePath, *, media_type: str) -> None:
             # what was written so far under the final name. put_file sends all of a file or aborts the upload.
             target.fs.put_file(str(part), target.path, **_upload_options(target.fs, media_type))
     except Exception as error:
-        raise DownloadError(f"{target} could not be stored: {describe(error)}. {JOB_IS_SAFE}") from error
+        raise not_stored(target, error, consequence) from error
+
+
+def not_stored(target: ObjectStoragePath, error: Exception, consequence: str) -> NotStoredError:
+    """The error for a file that could not be stored.
+
+    :param target: the file that it would have become.
+    :param error: what happened.
+    :param consequence: what this means and what to do, in sentences.
+    """
+    return NotStoredError(f"{target} could not be stored: {describe(error)}. {consequence}")
+
+
+def put_if_absent(target: ObjectStoragePath, content: bytes) -> bool:
+    """Make a small file, unless there is one already: the store decides, a local disk as well as S3.
+
+    An answer that leaves it open is settled by a look at what is there, so that whose content is like no other's
+    learns for sure whether it was first. What was put on a local disk survives a loss of power.
+
+    :param target: the file.
+    :param content: all of it.
+    :return: True if the file has this content now, False if it has another one.
+    :raises Exception: whatever the store raised; whether the file was made is not known then.
+    """
+    try:
+        if is_local(target):
+            _link_if_absent(Path(target.path), content)
+        else:
+            target.fs.pipe_file(target.path, content, mode="create")
+    except Exception:
+        # Stores tell in several ways that there is one already, and a second try of theirs may have met the first.
+        try:
+            target.fs.invalidate_cache()
+            kept = target.fs.cat_file(target.path)
+        except Exception:
+            kept = None
+        if kept is None:
+            raise
+        return bool(kept == content)
+    return True
 
 
 def describe(error: BaseException) -> str:
@@ -265,6 +305,39 @@ def _upload_options(fs: Any, media_type: str) -> dict[str, Any]:
     options = {"chunksize": UPLOAD_PART_BYTES, "max_concurrency": 1, "content_type": media_type}
     known = {name: value for name, value in options.items() if name in parameters}
     return {**known, "ContentType": media_type} if "s3" in fs.protocol else known
+
+
+def _link_if_absent(path: Path, content: bytes) -> None:
+    folders = [path.parent, *(folder.parent for folder in path.parents if not folder.exists())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A link appears with its content or not at all; a file opened for writing is seen empty by who asks meanwhile.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        part.write_bytes(content)
+        _sync(part)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            # SMB and some FUSE file systems have no links.
+            _write_if_absent(path, content)
+    finally:
+        part.unlink(missing_ok=True)
+        for folder in folders:
+            with suppress(OSError):  # some mounts refuse to sync a folder
+                _sync(folder)
+
+
+def _write_if_absent(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            path.unlink()
+            raise
 
 
 def _sync(path: Path) -> None:
