@@ -76,12 +76,16 @@ class SoraClient:
 
     :param settings: where and how.
     :param attempts: how often a request is sent at most; a create is sent again only where it surely was not taken.
+    :param create_attempts: how often a create is, where that is to be another number.
     """
 
-    def __init__(self, settings: ServerSettings, *, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self, settings: ServerSettings, *, attempts: int = ATTEMPTS, create_attempts: int | None = None
+    ) -> None:
         self.settings = settings
         self._backend = backend_named(settings.backend)
         self._transport = SyncTransport(settings, attempts=attempts)
+        self._creating = SyncTransport(settings, attempts=create_attempts or attempts)
 
     def create(self, request: VideoRequest, *, snapshot: str, idempotency_key: str | None = None) -> VideoJob:
         """Submit a job. This is what is paid for.
@@ -91,7 +95,7 @@ class SoraClient:
         :param idempotency_key: sent along, for servers that honour it.
         """
         call = calls.create_video(request, snapshot=snapshot, backend=self._backend, idempotency_key=idempotency_key)
-        return _job(self._transport.send(call), call, self.settings)
+        return _job(self._creating.send(call), call, self.settings)
 
     def retrieve(self, video_id: str) -> VideoJob:
         """Ask how a job stands.

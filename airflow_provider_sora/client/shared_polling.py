@@ -15,13 +15,13 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from airflow_provider_sora.client.backends import backend_named
 from airflow_provider_sora.client.calls import POLL_TIMEOUT
-from airflow_provider_sora.client.client import AsyncSoraClient
-from airflow_provider_sora.client.polling import Outcome, Watch
+from airflow_provider_sora.client.client import AsyncSoraClient, Page
+from airflow_provider_sora.client.polling import Outcome, Wait, Watch
 from airflow_provider_sora.client.settings import ServerSettings
 from airflow_provider_sora.client.waiting import began, report, steady_clock
 from airflow_provider_sora.exceptions import RejectedError, SoraError
@@ -57,7 +57,8 @@ async def wait_together(settings: ServerSettings, watch: Watch, *, first_look: f
     """
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
     if settings not in pollers:
-        pollers[settings] = SharedPoller(settings)
+        # One attempt a question: the pauses between the questions are the back-off.
+        pollers[settings] = SharedPoller(AsyncSoraClient(settings, attempts=1))
     poller = pollers[settings]
     try:
         return await poller.wait(watch, first_look=first_look)
@@ -84,16 +85,51 @@ class _Waiting:
     outcome: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
+class Questions(Protocol):
+    """What a poller asks of a server, as :class:`AsyncSoraClient` does."""
+
+    @property
+    def settings(self) -> ServerSettings:
+        """Which server."""
+
+    async def retrieve(self, video_id: str) -> VideoJob:
+        """How a job stands."""
+
+    async def list(self, *, limit: int, after: str | None) -> Page:
+        """A page of the list of videos, the newest first."""
+
+
+def _unhurried(waiting: int) -> float:
+    return math.ceil(waiting / PAGE) * PAGE_INTERVAL
+
+
 class SharedPoller:
     """Asks one server for many jobs.
 
-    :param settings: the server.
+    :param client: asks each question once.
+    :param round_interval: seconds from one list to the next, by how many jobs are waited for.
+    :param crowd: from so many jobs on they are asked for together.
+    :param is_eager: ask for the list in each round, also where no job is due by its own watch: who waits has a use for
+        the answer at once.
+    :param report: tells the log what an answer changed.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
-        # One attempt a question: the pauses between the questions are the back-off.
-        self._client = AsyncSoraClient(settings, attempts=1)
-        self._lists = backend_named(settings.backend).lists
+    def __init__(
+        self,
+        client: Questions,
+        *,
+        round_interval: Callable[[int], float] = _unhurried,
+        crowd: int = CROWD,
+        is_eager: bool = False,
+        report: Callable[[Watch, Wait | Outcome], None] = report,
+    ) -> None:
+        self._client = client
+        self._lists = backend_named(client.settings.backend).lists
+        self._round_interval = round_interval
+        self._crowd = crowd
+        self._is_eager = is_eager
+        self._report = report
+        self._is_listing = False
         self._waiting: set[_Waiting] = set()
         self._next_round = -math.inf
         self._no_list_until = -math.inf
@@ -139,8 +175,10 @@ class SharedPoller:
         while True:
             self._changed.clear()
             pause = self._ask_what_is_due()
+            # Not wait_for(): in Python 3.11 it swallows a cancellation that comes together with what it waits for.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
 
     def _ask_what_is_due(self) -> float | None:
         """Begin to ask, and tell how long there is nothing to do; None for as long as nothing changes."""
@@ -148,17 +186,24 @@ class SharedPoller:
         due = sorted((each for each in self._waiting if each.due <= now), key=lambda each: each.due)
         # The ones that are due are the oldest, and may be on the last page.
         pages = math.ceil(len(self._waiting) / PAGE)
-        is_crowd = self._lists and len(self._waiting) >= CROWD and now >= self._no_list_until
-        if due and is_crowd:
+        is_crowd = self._lists and len(self._waiting) >= self._crowd and now >= self._no_list_until
+        is_round = is_crowd and bool(due or self._is_eager)
+        if is_round:
+            if self._is_listing:
+                return None
             if now < self._next_round:
                 return self._next_round - now
-            self._next_round = now + pages * PAGE_INTERVAL
-        if is_crowd and len(due) > pages:
+            self._next_round = now + self._round_interval(len(self._waiting))
+        if is_round and len(self._waiting if self._is_eager else due) > pages:
+            self._is_listing = True
             self._begin(self._ask_by_list(due), due)
         else:
-            for waiting in due:
+            asked = [each for each in self._waiting if each.due < math.inf] if is_round and self._is_eager else due
+            for waiting in asked:
                 self._begin(self._ask_for_one(waiting), [waiting])
         soonest = min((waiting.due for waiting in self._waiting), default=math.inf)
+        if self._is_eager and is_crowd:
+            soonest = min(soonest, self._next_round)
         return None if soonest == math.inf else max(soonest - time.monotonic(), 0.0)
 
     def _begin(self, asking: Coroutine[Any, Any, None], due: Iterable[_Waiting]) -> None:
@@ -182,7 +227,7 @@ class SharedPoller:
 
     async def _ask_by_list(self, due: list[_Waiting]) -> None:
         """Ask for all by the server's list, and for those that it does not show one by one."""
-        missing = {waiting.watch.video_id for waiting in due}
+        missing = {waiting.watch.video_id for waiting in (self._waiting if self._is_eager else due)}
         try:
             async with asyncio.timeout(POLL_TIMEOUT):
                 await self._ask_page_by_page(missing)
@@ -193,6 +238,8 @@ class SharedPoller:
             log.warning("The list of videos cannot be had; jobs are asked for one by one: %r", error)
         else:
             self._list_failures = 0
+        finally:
+            self._is_listing = False
         await asyncio.gather(*(self._ask_for_one(each) for each in due if each.watch.video_id in missing))
 
     async def _ask_page_by_page(self, missing: set[str]) -> None:
@@ -233,7 +280,7 @@ class SharedPoller:
             decision = waiting.watch.raised(answer, now=now, jitter=jitter)
         else:
             decision = waiting.watch.answered(answer, now=now, jitter=jitter)
-        waiting.context.run(report, waiting.watch, decision)
+        waiting.context.run(self._report, waiting.watch, decision)
         if isinstance(decision, Outcome):
             waiting.outcome.set_result(decision)
         else:

@@ -56,6 +56,8 @@ class SoraHook(BaseHook):
     fails or does not answer.
 
     :param sora_conn_id: id of a connection of type ``sora``.
+    :param create_attempts: how often a submission is sent that the server surely did not take; None for as often as
+        any other request.
     """
 
     conn_name_attr = "sora_conn_id"
@@ -63,9 +65,10 @@ class SoraHook(BaseHook):
     conn_type = "sora"
     hook_name = "Sora (video generation)"
 
-    def __init__(self, sora_conn_id: str = default_conn_name) -> None:
+    def __init__(self, sora_conn_id: str = default_conn_name, *, create_attempts: int | None = None) -> None:
         super().__init__()
         self.sora_conn_id = sora_conn_id
+        self._create_attempts = create_attempts
 
     @cached_property
     def settings(self) -> ConnectionSettings:
@@ -80,7 +83,7 @@ class SoraHook(BaseHook):
         """The protocol's verbs, with retries."""
         from airflow_provider_sora.client.client import SoraClient
 
-        return SoraClient(self.settings.server)
+        return SoraClient(self.settings.server, create_attempts=self._create_attempts)
 
     @cached_property
     def catalog(self) -> Catalog:
