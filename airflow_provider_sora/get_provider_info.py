@@ -17,7 +17,11 @@ def get_provider_info() -> dict[str, object]:
         "operators": [
             {
                 "integration-name": "Sora",
-                "python-modules": ["airflow_provider_sora.operators.video", "airflow_provider_sora.operators.cameo"],
+                "python-modules": [
+                    "airflow_provider_sora.operators.video",
+                    "airflow_provider_sora.operators.batch",
+                    "airflow_provider_sora.operators.cameo",
+                ],
             }
         ],
         "sensors": [{"integration-name": "Sora", "python-modules": ["airflow_provider_sora.sensors.video"]}],

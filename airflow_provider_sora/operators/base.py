@@ -248,7 +248,7 @@ class SoraVideoOperator(BaseOperator):
             build_request=build_request or self.build_request,
             reference=self.reference,
             on_uncertain=self.on_uncertain_submit,
-            folder=self._claims_folder(context, hook),
+            folder=self.claims_folder(context, hook),
             owner=owner if item is None else f"{owner}/{item}",
         )
         return Rendering(
@@ -265,7 +265,7 @@ class SoraVideoOperator(BaseOperator):
             siblings=siblings,
         )
 
-    def _claims_folder(self, context: Context, hook: SoraHook) -> str | None:
+    def claims_folder(self, context: Context, hook: SoraHook) -> str | None:
         """Where all tasks that may ask for the same thing see this one's claims, None where there is no such place."""
         from airflow_provider_sora.media.claims import shared_folder
 

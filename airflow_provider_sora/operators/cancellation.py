@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from airflow_provider_sora.exceptions import APIError
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from airflow_provider_sora.videos.record import SubmissionRecord
 
 log = logging.getLogger(__name__)
+
+_ENDED = "its task was ended"
+
+#: Jobs of one task that are cancelled at the same time, and how long that is waited for, in seconds.
+_AT_ONCE = 16
+_PATIENCE = 4.0
 
 
 def cancel(hook: SoraHook, video_id: str, *, why: str, insist: bool = False) -> bool:
@@ -66,11 +73,22 @@ def stop_if_ended(interruption: Interruption, hook: SoraHook, video_ids: Sequenc
     """
     is_ended = interruption.signalled()
     interruption.jobs_are_stopped = bool(is_ended)
-    for video_id in video_ids:
-        if is_ended:
-            cancel(hook, video_id, why="its task was ended")
-        elif is_ended is None:
+    if is_ended:
+        _cancel_all(hook, video_ids)
+    for video_id in () if is_ended else video_ids:
+        if is_ended is None:
             log.warning("Airflow did not tell whether the task was ended; video %s was left in place.", video_id)
         else:
             log.info("Video %s was left in place: the task was interrupted, not ended.", video_id)
     return bool(is_ended)
+
+
+def _cancel_all(hook: SoraHook, video_ids: Sequence[str]) -> None:
+    if len(video_ids) < 2:
+        for video_id in video_ids:
+            cancel(hook, video_id, why=_ENDED)
+        return
+    # Airflow kills the task soon after. The thread that the signal interrupted may hold a lock that these need.
+    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="cancel")
+    wait([pool.submit(cancel, hook, video_id, why=_ENDED) for video_id in video_ids], timeout=_PATIENCE)
+    pool.shutdown(wait=False)

@@ -9,8 +9,29 @@ from airflow_provider_sora.operators.base import SoraVideoOperator
 
 if TYPE_CHECKING:
     from airflow_provider_sora.media.frames import Fit
+    from airflow_provider_sora.media.pictures import ReadPicture
     from airflow_provider_sora.videos.request import VideoRequest
     from airflow_provider_sora.videos.storyboard import Storyboard
+
+
+#: What is asked of a clip.
+ARGUMENTS = (
+    "prompt",
+    "seconds",
+    "size",
+    "style",
+    "style_tuning",
+    "seed",
+    "negative_prompt",
+    "fps",
+    "num_frames",
+    "guidance_scale",
+    "num_inference_steps",
+    "input_reference",
+    "fit",
+    "cameos",
+    "extra_body",
+)
 
 
 class SoraGenerateVideoOperator(SoraVideoOperator):
@@ -39,21 +60,7 @@ class SoraGenerateVideoOperator(SoraVideoOperator):
 
     template_fields: Sequence[str] = (
         *SoraVideoOperator.template_fields,
-        "prompt",
-        "seconds",
-        "size",
-        "style",
-        "style_tuning",
-        "seed",
-        "negative_prompt",
-        "fps",
-        "num_frames",
-        "guidance_scale",
-        "num_inference_steps",
-        "input_reference",
-        "fit",
-        "cameos",
-        "extra_body",
+        *ARGUMENTS,
     )
 
     def __init__(
@@ -110,28 +117,43 @@ class SoraGenerateVideoOperator(SoraVideoOperator):
         :param continuity: whether they begin where the one before them ends.
         :raises InvalidRequestError: it cannot be sent.
         """
-        from airflow_provider_sora.media.pictures import read_picture
-        from airflow_provider_sora.videos.request import VideoRequest
-
-        picture = None
-        if self.input_reference:
-            picture = read_picture(self.input_reference, size=self.size or None, fit=self.fit or None)
-        return VideoRequest.parse(
-            prompt=self.prompt,
-            seconds=self.seconds,
-            size=self.size,
-            style=self.style,
-            style_tuning=self.style_tuning,
-            seed=self.seed,
-            negative_prompt=self.negative_prompt,
-            fps=self.fps,
-            num_frames=self.num_frames,
-            guidance_scale=self.guidance_scale,
-            num_inference_steps=self.num_inference_steps,
-            input_reference=picture,
-            cameos=self.cameos,
+        return request_of(
+            {name: getattr(self, name) for name in ARGUMENTS},
             storyboard=storyboard,
             render_as=render_as,
             continuity=continuity,
-            extra_body=self.extra_body,
         )
+
+
+def request_of(
+    arguments: Mapping[str, Any],
+    *,
+    storyboard: Storyboard | None = None,
+    render_as: str | None = None,
+    continuity: str | None = None,
+    read_picture: ReadPicture | None = None,
+) -> VideoRequest:
+    """What is asked for.
+
+    :param arguments: those of :class:`SoraGenerateVideoOperator`, by name.
+    :param storyboard: its scenes, None where it has none.
+    :param render_as: how they are rendered, like the next as for the request.
+    :param continuity: whether they begin where the one before them ends.
+    :param read_picture: in the place of :func:`~airflow_provider_sora.media.pictures.read_picture`.
+    :raises InvalidRequestError: it cannot be sent.
+    """
+    from airflow_provider_sora.media import pictures
+    from airflow_provider_sora.videos.request import VideoRequest
+
+    read = read_picture or pictures.read_picture
+    size, fit = arguments.get("size") or None, arguments.get("fit") or None
+    given = {name: arguments.get(name) for name in ARGUMENTS if name not in ("prompt", "fit", "input_reference")}
+    reference = arguments.get("input_reference")
+    return VideoRequest.parse(
+        prompt=arguments.get("prompt") or "",
+        input_reference=read(reference, size=size, fit=fit) if reference else None,
+        storyboard=storyboard,
+        render_as=render_as,
+        continuity=continuity,
+        **given,
+    )

@@ -51,6 +51,13 @@ def found_before(
     :raises OutputPathError: the folder cannot be written, or what is there is not the result of this request.
     """
     check_writable(folder)
+    return finished_before(context, planned, folder=folder, overwrite=overwrite, item=item)
+
+
+def finished_before(
+    context: Context, planned: VideoResult, *, folder: str, overwrite: Overwrite, item: str | None = None
+) -> dict[str, Any] | None:
+    """:func:`found_before` for a folder that is known to be writable."""
     target = target_of(context, folder, snapshot=planned.version.snapshot, item=item)
     found = existing(target, overwrite=overwrite)
     if found is None:
@@ -130,9 +137,17 @@ def keep(
     for warning in kept.warnings:
         log.warning(warning)
     if delete_remote:
-        try:
-            hook.delete_video(video_id)
-        except APIError as error:
-            # Ours is safe: a server that cannot delete is no reason to lose the result.
-            log.warning("The server's copy of video %s could not be deleted: %s", video_id, error)
+        delete_copy(hook, video_id)
     return kept
+
+
+def delete_copy(hook: SoraHook, video_id: str) -> None:
+    """Delete the server's copy of a video that is kept. That it cannot is no reason to lose the result.
+
+    :param hook: the server.
+    :param video_id: of the video.
+    """
+    try:
+        hook.delete_video(video_id)
+    except APIError as error:
+        log.warning("The server's copy of video %s could not be deleted: %s", video_id, error)

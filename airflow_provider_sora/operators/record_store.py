@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_sora.exceptions import RecordUnavailableError
 from airflow_provider_sora.videos.record import SubmissionRecord
@@ -12,6 +12,19 @@ if TYPE_CHECKING:
 
 #: The key in the task's state store.
 RECORD_KEY = "sora_submission"
+
+
+class Records(Protocol):
+    """Where a submission keeps its record."""
+
+    key: str
+    """Names the place, for messages."""
+
+    def load(self) -> SubmissionRecord | None:
+        """The record of earlier attempts, None where there surely is none."""
+
+    def save(self, record: SubmissionRecord) -> None:
+        """Keep a record. An intent is durable when this returns."""
 
 
 class RecordStore:

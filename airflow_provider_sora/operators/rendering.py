@@ -15,15 +15,19 @@ from airflow_provider_sora.client.rendition import NATIVE
 from airflow_provider_sora.exceptions import (
     APIError,
     ArtifactMismatchError,
-    DownloadError,
     SoraError,
-    VideoExpiredError,
 )
-from airflow_provider_sora.media.storage import JOB_IS_SAFE
 from airflow_provider_sora.operators.cancellation import cancel, stop_if_ended
+from airflow_provider_sora.operators.endings import (
+    FILE_IS_GONE,
+    MAY_BE_FETCHED,
+    end_without_video,
+    expired,
+    not_to_be_had,
+)
 from airflow_provider_sora.operators.interruption import Interruption
 from airflow_provider_sora.operators.keeping import found_before, keep, kept_before
-from airflow_provider_sora.operators.second_look import GONE, confirmed_lost, ended_without_video, is_gone, late_answer
+from airflow_provider_sora.operators.second_look import confirmed_lost, ended_without_video, is_gone, late_answer
 from airflow_provider_sora.operators.submission import Submission
 from airflow_provider_sora.operators.waiting import Waiting
 from airflow_provider_sora.snapshots.resolution import Resolution, resolution_warnings
@@ -317,18 +321,8 @@ class Rendering:
         return self._keep(result)
 
     def _end_without_video(self, outcome: Outcome, result: VideoResult) -> NoReturn:
-        ended = outcome.verdict in (Verdict.FAILED, Verdict.STOPPED, Verdict.LOST)
-        fate = outcome.what_became_of_the_job
-        if outcome.verdict is Verdict.TIMED_OUT:
-            if self.operator.on_timeout == "cancel" and cancel(self.hook, outcome.video_id, why="job_timeout is over"):
-                ended, fate = True, "cancelled at its deadline; some servers bill for what was rendered"
-            advice = "Give it a longer job_timeout, then clear the task."
-            outcome = replace(outcome, message=f"{outcome.message} The job was {fate}. {advice}")
-        if ended:
-            # The next attempt may submit anew.
-            failed = result.failed(code=outcome.code, message=outcome.message, job=fate)
-            self.submission.advance(Phase.FINISHED, failed)
-        self._fail(result, outcome.error(), fate=fate)
+        ending = end_without_video(self.hook, self.submission, outcome, result, on_timeout=self.operator.on_timeout)
+        self._fail(result, ending.outcome.error(), fate=ending.fate)
 
     def _kept_before(self, result: VideoResult) -> dict[str, Any] | None:
         """The result of an attempt that kept the file and did not come to tell; the server may have lost its own."""
@@ -361,13 +355,11 @@ class Rendering:
         except ArtifactMismatchError as error:
             self._fail(result, error, fate="completed, billed and kept")
         except APIError as error:
-            if not is_gone(self.hook, error, result.video_id or ""):
-                fate = "completed and billed; the server may still have the file"
-                late = DownloadError(f"The file of video {result.video_id} is not to be had yet: {error} {JOB_IS_SAFE}")
-                self._fail(result, late if error.status_code in GONE else error, fate=fate)
-            return self._expired(result)
+            if is_gone(self.hook, error, result.video_id or ""):
+                return self._expired(result)
+            self._fail(result, not_to_be_had(error, result), fate=MAY_BE_FETCHED)
         except SoraError as error:
-            self._fail(result, error, fate="completed and billed; the server may still have the file")
+            self._fail(result, error, fate=MAY_BE_FETCHED)
         self.submission.advance(Phase.FINISHED, kept)
         return kept.to_dict()
 
@@ -376,16 +368,7 @@ class Rendering:
             advice = 'To pay for a new one, clear the task with on_expired="rerender".'
             if self.operator.on_expired == "rerender":
                 advice = f"This attempt's max_resubmissions, {self.operator.max_resubmissions}, are used up."
-            self._fail(
-                result,
-                VideoExpiredError(
-                    f"Video {result.video_id} was rendered, and billed, and the server has its file no more. Nothing "
-                    f"else was submitted. {advice}",
-                    video_id=result.video_id or "",
-                    code="expired",
-                ),
-                fate="completed and billed; its file is gone",
-            )
+            self._fail(result, expired(result, advice=advice), fate=FILE_IS_GONE)
         self.resubmissions += 1
         log.warning(
             "The file of video %s is gone from the server; rendering it anew (%d of %d).",

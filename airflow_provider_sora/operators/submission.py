@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_sora.client.backends import Backend, backend_named
 from airflow_provider_sora.exceptions import (
+    AuthenticationError,
     MalformedResponseError,
+    QuotaExceededError,
+    RateLimitedError,
     RecordUnavailableError,
     RejectedError,
     ResponseLostError,
     ServerError,
+    ServerUnreachableError,
     SoraError,
     UncertainSubmissionError,
 )
@@ -33,7 +37,7 @@ from airflow_provider_sora.videos.result import VideoResult
 if TYPE_CHECKING:
     from airflow_provider_sora.client.rendition import Rendition
     from airflow_provider_sora.hooks.sora import SoraHook
-    from airflow_provider_sora.operators.record_store import RecordStore
+    from airflow_provider_sora.operators.record_store import Records
     from airflow_provider_sora.videos.job import VideoJob
     from airflow_provider_sora.videos.request import VideoRequest
 
@@ -41,6 +45,9 @@ log = logging.getLogger(__name__)
 
 #: Errors of a create after which the server may have taken the job.
 UNCERTAIN = (MalformedResponseError, ResponseLostError, ServerError)
+
+#: Errors of a create that say nothing of what the snapshot can do.
+_NO_ATTEMPT = (AuthenticationError, QuotaExceededError, RateLimitedError, ServerUnreachableError)
 
 #: Statuses that the server itself gives, not a gateway that lost patience with it.
 _SURELY_ANSWERED = (500, 503)
@@ -66,7 +73,7 @@ class Submission:
     """
 
     hook: SoraHook
-    store: RecordStore
+    store: Records
     build_request: Callable[[], VideoRequest]
     reference: str | None
     on_uncertain: str
@@ -232,7 +239,10 @@ class Submission:
 
     def _not_taken(self, planned: VideoResult, error: SoraError) -> None:
         """Put on record that the next attempt may submit."""
-        failed = planned.failed(code=type(error).__name__, message=str(error), job="not submitted; nothing is billed")
+        code = getattr(error, "code", None) or type(error).__name__
+        failed = planned.failed(code=code, message=str(error), job="not submitted; nothing is billed")
+        if isinstance(error, _NO_ATTEMPT):
+            failed = replace(failed, first_attempt_failed=planned.first_attempt_failed)
         self.advance(Phase.FINISHED, failed)
 
     def _taken(self, planned: VideoResult, job: VideoJob) -> VideoResult:

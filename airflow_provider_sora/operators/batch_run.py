@@ -1,0 +1,507 @@
+"""The event loop of a batch: which clip is next, how many at a time, and when to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from airflow_provider_sora.batches.concurrency import ConcurrencyLimit
+from airflow_provider_sora.batches.guards import Budget, FailureGuard, Limits, Stop, retry_pause
+from airflow_provider_sora.batches.pacing import Pacer
+from airflow_provider_sora.batches.summary import next_progress, progress_line
+from airflow_provider_sora.client.paced import Line, PacedClient
+from airflow_provider_sora.client.polling import Outcome, Wait, Watch
+from airflow_provider_sora.client.settings import ServerSettings
+from airflow_provider_sora.client.shared_polling import SharedPoller
+from airflow_provider_sora.exceptions import (
+    ArtifactMismatchError,
+    AuthenticationError,
+    DownloadError,
+    InvalidRequestError,
+    NotStoredError,
+    OutputPathUnavailableError,
+    QuotaExceededError,
+    RateLimitedError,
+    RecordError,
+    RecordUnavailableError,
+    RejectedError,
+    ServerUnreachableError,
+    SnapshotUnavailableError,
+    SoraError,
+    UncertainSubmissionError,
+    VideoDeniedError,
+    VideoExpiredError,
+    VideoLostError,
+    VideoModeratedError,
+    VideoTimeoutError,
+    VideoUnreachableError,
+)
+from airflow_provider_sora.operators.batch_clip import ClipRendering
+from airflow_provider_sora.videos.job import JobStatus
+from airflow_provider_sora.videos.record import NextStep
+from airflow_provider_sora.videos.result import VideoResult
+
+log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+#: Threads that submit, and threads that fetch files.
+_SUBMITTING = 8
+_FETCHING = 8
+
+#: Clips that render or wait to be fetched, for each that may be in flight: the server keeps files for an hour or so.
+_UNKEPT = 2
+
+#: How long a server may be out of reach before the batch stops, in seconds.
+LONGEST_OUTAGE = 600.0
+
+#: Files in a row that could not be stored before the batch stops.
+_UNSTORED = 3
+
+#: Clips by whose times the next ones are expected.
+_SAMPLE = 50
+
+#: Seconds between two looks at what only time changes.
+_TICK = 0.5
+
+#: Progress is told by what was done in so many seconds.
+_RATE_WINDOW = 300.0
+
+#: Errors after which the same request would fail in the same way.
+_FINAL = (InvalidRequestError, RejectedError, VideoModeratedError, ArtifactMismatchError)
+
+#: Errors after which a job, or a part of it, may be billed.
+_MAY_BE_BILLED = (ArtifactMismatchError, VideoExpiredError, VideoLostError, VideoTimeoutError)
+
+#: Errors that are every clip's.
+_OF_THE_ACCOUNT = (AuthenticationError, QuotaExceededError, SnapshotUnavailableError, VideoDeniedError)
+
+
+def _say_nothing(before: Watch, decision: Wait | Outcome) -> None:
+    """A thousand jobs would each tell that they are in progress; the batch tells of all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a batch is.
+
+    :param line: for the log.
+    :param in_flight: jobs with the server.
+    """
+
+    line: str
+    in_flight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A clip that is done.
+
+    :param rendering: what was done for it.
+    :param result: its record.
+    :param error: why there is no clip, None where there is one.
+    """
+
+    rendering: ClipRendering
+    result: VideoResult
+    error: SoraError | None
+
+
+class BatchRun:
+    """Renders the clips of a batch that are not done yet.
+
+    :param renderings: in the order in which they are to be submitted.
+    :param limits: of the batch.
+    :param budget: with what earlier attempts committed.
+    :param settings: the server.
+    :param poll_interval: a fixed pause between questions, in seconds; None to choose.
+    :param expected_seconds: typical time to render, in seconds; None where not known.
+    :param on_expired: whether a clip whose file is gone is rendered anew.
+    :param deadline: when nothing more is submitted, in seconds since 1970; None for never.
+    :param attempt_deadline: when this attempt ends, in seconds since 1970; None for never.
+    :param total: items of the batch.
+    :param done_before: those that ended before.
+    :param on_ended: is given each clip that is done, on the event loop.
+    :param on_progress: is given how far it is now and then, on the event loop; what it gives back is done in a thread.
+    """
+
+    def __init__(
+        self,
+        renderings: Sequence[ClipRendering],
+        *,
+        limits: Limits,
+        budget: Budget,
+        settings: ServerSettings,
+        poll_interval: float | None,
+        expected_seconds: float | None,
+        on_expired: str,
+        deadline: float | None,
+        attempt_deadline: float | None,
+        total: int,
+        done_before: int,
+        on_ended: Callable[[Ended], None],
+        on_progress: Callable[[Progress], Callable[[], None]],
+    ) -> None:
+        self._limits = limits
+        self._budget = budget
+        self._settings = settings
+        self._poll_interval = poll_interval
+        self._expected_seconds = expected_seconds
+        self._on_expired = on_expired
+        self._deadline = deadline
+        self._attempt_deadline = attempt_deadline
+        self._total = total
+        self._on_ended = on_ended
+        self._on_progress = on_progress
+        self._guard = FailureGuard(limits.max_failure_rate, limits.failure_sample)
+        self._stopped: tuple[Stop, str] | None = None
+        self._waiting: list[tuple[bool, int, ClipRendering]] = []
+        self._charged: set[str] = set()
+        self._places = {each.key: place for place, each in enumerate(renderings)}
+        for each in renderings:
+            self._put_back(each)
+            if each.is_open:
+                self._charged.add(each.key)
+            each.release()
+        self._failures: dict[str, int] = {}
+        self._sent_at: dict[str, float] = {}
+        self._in_flight: set[str] = set()
+        self._renderings = {each.key: each for each in renderings}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._concurrency = ConcurrencyLimit(limits.max_in_flight)
+        self._unstored = 0
+        self._took: deque[float] = deque(maxlen=_SAMPLE)
+        self._done = done_before
+        self._failed = 0
+        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), done_before)])
+        self._lines = 0
+        self._crash: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def stopped(self) -> tuple[Stop, str] | None:
+        """Why it ended before all was done, as a word and a sentence; None where it did not."""
+        return self._stopped
+
+    @property
+    def live_video_ids(self) -> tuple[str, ...]:
+        """The jobs that may be running."""
+        renderings = (self._renderings[key] for key in tuple(self._in_flight))
+        return tuple(video_id for each in renderings if (video_id := each.live_video_id) is not None)
+
+    def stop(self, by: Stop, message: str) -> None:
+        """Submit nothing more. Safe in a signal's handler and from another thread.
+
+        :param by: why.
+        :param message: a sentence for people.
+        """
+        if self._stopped is None or (self._stopped[0].finishes_jobs and not by.finishes_jobs):
+            self._stopped = (by, message)
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def run(self) -> None:
+        """Render until all is done or something stops it.
+
+        :raises RecordError: another attempt took the journal over, or a record is damaged.
+        """
+        asyncio.run(self._main())
+        if self._crash is not None:
+            raise self._crash
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._changed, self._stopping = asyncio.Event(), asyncio.Event()
+        self._line = Line(Pacer(self._limits.requests_per_minute))
+        self._poller = SharedPoller(
+            PacedClient(self._settings, self._line),
+            round_interval=self._round_interval,
+            crowd=1,
+            is_eager=self._poll_interval is None,
+            report=_say_nothing,
+        )
+        self._submitting = ThreadPoolExecutor(_SUBMITTING, thread_name_prefix="submit")
+        self._fetching = ThreadPoolExecutor(_FETCHING, thread_name_prefix="fetch")
+        beside = [asyncio.create_task(work) for work in (self._tell_progress(), self._keep_watch())]
+        try:
+            await self._dispatch()
+            await self._end()
+        finally:
+            for task in (*beside, *self._tasks):
+                task.cancel()
+            self._fetching.shutdown(wait=False, cancel_futures=True)
+            # What is being submitted at this moment is paid for: its id goes on record.
+            self._submitting.shutdown(cancel_futures=True)
+
+    async def _dispatch(self) -> None:
+        while True:
+            self._changed.clear()
+            # A deadline may have passed before this attempt, or since the last tick.
+            self._look_at_limits()
+            if self._is_broken_off or not (self._waiting or self._tasks):
+                return
+            # What is with the server already is paid for, and is kept whatever stops the batch.
+            if self._stopped is not None and not (self._waiting and self._is_with_the_server(self._waiting[0])):
+                return
+            if not self._has_room():
+                await self._changed.wait()
+                continue
+            is_new, place, rendering = heapq.heappop(self._waiting)
+            limit = None if rendering.key in self._charged else self._budget.admits(rendering.clip.price)
+            if limit is not None:
+                self.stop(limit, f"The next clip ({rendering.key}) would go over {limit.value}.")
+            if is_new and (self._stopped is not None or not await self._has_turn()):
+                heapq.heappush(self._waiting, (is_new, place, rendering))
+                continue
+            if rendering.key not in self._charged:
+                self._charged.add(rendering.key)
+                self._budget.commit(rendering.clip.price)
+            self._in_flight.add(rendering.key)
+            self._sent_at[rendering.key] = time.monotonic()
+            task = asyncio.create_task(self._render(rendering))
+            self._tasks.add(task)
+            task.add_done_callback(self._finished)
+
+    @staticmethod
+    def _is_with_the_server(waiting: tuple[bool, int, ClipRendering]) -> bool:
+        return not waiting[0]
+
+    @property
+    def _is_broken_off(self) -> bool:
+        return self._crash is not None or (self._stopped is not None and not self._stopped[0].finishes_jobs)
+
+    async def _has_turn(self) -> bool:
+        """Wait for the turn of one request, unless the batch stops meanwhile."""
+        turn = asyncio.create_task(self._line.turn())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({turn, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        has_come = turn.done()
+        turn.cancel()
+        stopping.cancel()
+        return has_come and not stopping.done()
+
+    async def _end(self) -> None:
+        """Wait for what is in flight, which is paid for, or leave it where that is of no use."""
+        while self._tasks and not self._is_broken_off:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _has_room(self) -> bool:
+        if not self._waiting or len(self._tasks) >= _UNKEPT * self._limits.max_in_flight + _FETCHING:
+            return False
+        return self._concurrency.has_room(in_flight=len(self._in_flight), now=time.monotonic())
+
+    def _wake(self) -> None:
+        self._changed.set()
+        if self._stopped is not None or self._crash is not None:
+            self._stopping.set()
+
+    async def _keep_watch(self) -> None:
+        """Notice what only time changes."""
+        while True:
+            await asyncio.sleep(_TICK)
+            self._look_at_limits()
+            self._wake()
+
+    def _look_at_limits(self) -> None:
+        now = time.time()
+        if self._attempt_deadline is not None and now >= self._attempt_deadline:
+            self.stop(
+                Stop.ENDED,
+                "This attempt's execution_timeout is over. Jobs that run were left in place.",
+            )
+        if self._stopped is not None:
+            return
+        if (told := self._guard.trips) is not None:
+            self.stop(Stop.FAILURES, told)
+        elif self._deadline is not None and now >= self._deadline:
+            self.stop(Stop.DEADLINE, "The batch's deadline is over.")
+        elif self._line.outage_seconds > LONGEST_OUTAGE:
+            self.stop(Stop.SERVER, f"The server has been out of reach for {LONGEST_OUTAGE / 60:.0f} minutes.")
+
+    async def _render(self, rendering: ClipRendering) -> None:
+        try:
+            result = await self._rendered(rendering)
+            kept = result if result.artifact is not None else await self._kept(rendering, result)
+        except SoraError as error:
+            self._landed(rendering)
+            await self._failed_with(rendering, error)
+        else:
+            self._landed(rendering)
+            self._unstored = 0
+            self._guard.succeeded(rendering.key)
+            self._conclude(rendering, kept, None)
+
+    async def _rendered(self, rendering: ClipRendering) -> VideoResult:
+        """The record of its completed job."""
+        try:
+            result = await self._in(self._submitting, rendering.submit)
+        except SoraError as error:
+            self._line.heard(None if isinstance(error, RateLimitedError) else error)
+            raise
+        self._line.heard(None)
+        self._concurrency.taken()
+        self._guard.begun(rendering.key)
+        if not rendering.is_open:
+            # It was found where it would have been kept, and costs nothing.
+            self._budget.release(rendering.clip.price)
+        if result.artifact is not None or result.status == JobStatus.COMPLETED:
+            self._landed(rendering)
+            return result
+        watch = rendering.watch(result, expected_seconds=self._expectation(), poll_interval=self._poll_interval)
+        outcome = await self._poller.wait(watch)
+        result = await self._in(self._submitting, rendering.judge, outcome, result)
+        self._landed(rendering)
+        if (took := result.to_dict()["timing"]["seconds"]) is not None:
+            self._took.append(took)
+        self._concurrency.ended()
+        return result
+
+    async def _kept(self, rendering: ClipRendering, result: VideoResult) -> VideoResult:
+        tries = 0
+        while True:
+            try:
+                return await self._in(self._fetching, rendering.keep, result)
+            except DownloadError as error:
+                tries += 1
+                if isinstance(error, NotStoredError):
+                    self._not_stored(error)
+                if tries > self._limits.item_retries or self._stopped is not None:
+                    raise
+                await self._pause(retry_pause(tries, jitter=random.random()))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before another try, unless the batch stops meanwhile."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _failed_with(self, rendering: ClipRendering, error: SoraError) -> None:
+        """Try again, give up, or stop the batch."""
+        self._uncharge(rendering, error)
+        if isinstance(error, RateLimitedError):
+            sent_at, others, now = self._sent_at[rendering.key], len(self._in_flight), time.monotonic()
+            if self._concurrency.refused(sent_at=sent_at, others=others, now=now, retry_after=error.retry_after):
+                self._line.heard(error)
+            self._put_back(rendering)
+        elif isinstance(error, ServerUnreachableError):
+            self._put_back(rendering)
+        elif isinstance(error, RecordUnavailableError | OutputPathUnavailableError):
+            self._not_stored(error)
+            await self._pause(retry_pause(self._unstored, jitter=random.random()))
+            self._put_back(rendering)
+        elif isinstance(error, RecordError):
+            self._crash = error
+        elif isinstance(error, _OF_THE_ACCOUNT):
+            self.stop(Stop.ACCOUNT, str(error))
+            self._put_back(rendering)
+        else:
+            await self._try_again_or_give_up(rendering, error)
+        self._wake()
+
+    def _uncharge(self, rendering: ClipRendering, error: SoraError) -> None:
+        """What is submitted again is charged again; what surely is not billed is not charged."""
+        if not rendering.is_open:
+            self._charged.discard(rendering.key)
+            if not isinstance(error, _MAY_BE_BILLED):
+                self._budget.release(rendering.clip.price)
+
+    def _not_stored(self, error: SoraError) -> None:
+        self._unstored += 1
+        if self._unstored >= _UNSTORED:
+            self.stop(Stop.OUTPUT, str(error))
+
+    async def _try_again_or_give_up(self, rendering: ClipRendering, error: SoraError) -> None:
+        key = rendering.key
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        self._guard.begun(key)
+        self._guard.failed(key)
+        if self._is_broken_off:
+            self._put_back(rendering)
+            return
+        if failures <= self._limits.item_retries and self._may_pass(error):
+            log.warning("%s failed (%d of %d): %s", key, failures, self._limits.item_retries + 1, error)
+            await self._pause(retry_pause(failures, jitter=random.random()))
+            self._put_back(rendering)
+            return
+        if isinstance(error, _FINAL):
+            rendering.conclude()
+        log.warning("%s failed: %s", key, error)
+        self._conclude(rendering, rendering.last_result(), error)
+
+    def _may_pass(self, error: SoraError) -> bool:
+        if isinstance(error, VideoExpiredError):
+            return self._on_expired == "rerender"
+        if isinstance(error, VideoUnreachableError | UncertainSubmissionError | DownloadError):
+            # Its job was left in place, and a video that was not fetched was tried often enough.
+            return False
+        return error.retryable and not isinstance(error, _FINAL)
+
+    def _put_back(self, rendering: ClipRendering) -> None:
+        """Let it wait for its turn. What is with the server already goes first, whatever its priority."""
+        if self._stopped is not None:
+            # It is left for another attempt: once a batch stops, each clip is seen to at most once more.
+            return
+        is_new = rendering.next_step is NextStep.SUBMIT
+        heapq.heappush(self._waiting, (is_new, self._places[rendering.key], rendering))
+
+    def _landed(self, rendering: ClipRendering) -> None:
+        self._in_flight.discard(rendering.key)
+        self._wake()
+
+    def _conclude(self, rendering: ClipRendering, result: VideoResult, error: SoraError | None) -> None:
+        self._done += 1
+        self._failed += error is not None
+        self._renderings.pop(rendering.key, None)
+        self._on_ended(Ended(rendering=rendering, result=result, error=error))
+        self._wake()
+
+    def _expectation(self) -> float | None:
+        return statistics.median(self._took) if self._took else self._expected_seconds
+
+    def _round_interval(self, waiting: int) -> float:
+        return self._line.pacer.polling_interval(in_flight=waiting, expected_seconds=self._expectation())
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._crash = self._crash or fault
+        self._wake()
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., _Result], *arguments: object) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+
+    async def _tell_progress(self) -> None:
+        while True:
+            await asyncio.sleep(next_progress(self._lines))
+            self._lines += 1
+            await asyncio.to_thread(self._on_progress(self._progress()))
+
+    def _progress(self) -> Progress:
+        now = time.monotonic()
+        while len(self._marks) > 1 and self._marks[1][0] < now - _RATE_WINDOW:
+            self._marks.popleft()
+        since, before = self._marks[0]
+        per_minute = (self._done - before) / max(now - since, 0.001) * 60
+        self._marks.append((now, self._done))
+        left = self._total - self._done
+        line = progress_line(
+            done=self._done,
+            total=self._total,
+            failed=self._failed,
+            in_flight=len(self._in_flight),
+            per_minute=per_minute,
+            cost_usd=self._budget.committed.cost_usd,
+            eta_seconds=left / per_minute * 60 if per_minute else None,
+        )
+        return Progress(line=line, in_flight=len(self._in_flight))
