@@ -8,13 +8,12 @@ the machine meets both. ``make bench`` prepares an environment that has both and
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
+
+from machine import introduce
 
 from airflow_provider_sora.get_provider_info import get_provider_info
 
@@ -46,14 +45,6 @@ def measure(modules: list[str]) -> dict[str, float]:
     return result
 
 
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-n", "--repeats", type=int, default=15, help="measurements of each (default: 15)")
@@ -62,11 +53,8 @@ def main() -> None:
     ours, official = "airflow-provider-sora", "apache-airflow-providers-openai"
     contestants = {ours: our_modules(), official: ["airflow.providers.openai.operators.openai"]}
 
-    print(f"machine   {processor()}, {os.cpu_count()} cores, {platform.platform()}")
-    print(f"python    {platform.python_version()}")
-    for name in ("apache-airflow", "apache-airflow-task-sdk", ours, official, "openai"):
-        print(f"{name:<32} {version(name)}")
-    print(f"repeats   {repeats} of each, in fresh processes that take turns; one more of each to warm up\n")
+    introduce("apache-airflow", "apache-airflow-task-sdk", official, "openai")
+    print(f"{'repeats':<32} {repeats} of each, in fresh processes that take turns; one more of each to warm up\n")
 
     for modules in contestants.values():
         measure(modules)

@@ -10,24 +10,18 @@ import json
 import logging
 import multiprocessing
 import os
-import platform
-import resource
 import statistics
 import sys
 import tempfile
 import time
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from machine import introduce, memory_mib
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
-
-
-def resident_mib() -> float:
-    """Memory of this process at this moment."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
 
 
 async def lags(samples: list[float]) -> None:
@@ -55,7 +49,8 @@ def measure(base_url: str, videos: list[str], expected_seconds: float, together:
     from airflow_provider_sora.triggers.video import SoraVideoTrigger
 
     if not together:
-        shared_polling.CROWD = sys.maxsize
+        alone = partial(shared_polling.SharedPoller, crowd=sys.maxsize)
+        shared_polling.SharedPoller = alone  # type: ignore[assignment,misc]
 
     async def first(video_id: str, now: float) -> dict[str, Any]:
         trigger = SoraVideoTrigger(
@@ -77,7 +72,7 @@ def measure(base_url: str, videos: list[str], expected_seconds: float, together:
 
     async def all_of_them() -> dict[str, float]:
         # The first one loads what a triggerer loads once.
-        idle, samples = resident_mib(), list[float]()
+        idle, samples = memory_mib(), list[float]()
         sampling = asyncio.create_task(lags(samples))
         cpu, began, now = time.process_time(), time.monotonic(), time.time()
         events = await asyncio.gather(*(first(video_id, now) for video_id in videos))
@@ -90,7 +85,7 @@ def measure(base_url: str, videos: list[str], expected_seconds: float, together:
             "lag_p50_ms": statistics.median(samples),
             "lag_p99_ms": statistics.quantiles(samples, n=100)[98],
             "cpu_share": spent / took,
-            "mib_above_idle": resident_mib() - idle,
+            "mib_above_idle": memory_mib() - idle,
         }
 
     logging.disable()
@@ -141,10 +136,8 @@ def main() -> None:
     parser.add_argument("-n", "--clips", type=int, default=1000, help="deferred clips (default: 1000)")
     parser.add_argument("-s", "--seconds", type=float, default=120, help="time of a job in seconds (default: 120)")
     options = parser.parse_args()
-    print(
-        f"{options.clips} deferred clips whose jobs take {options.seconds:g} s; {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, Airflow {version('apache-airflow')}, openai {version('openai')}\n"
-    )
+    introduce("apache-airflow", "openai")
+    print(f"\n{options.clips} deferred clips whose jobs take {options.seconds:g} s\n")
     rows = [
         (name, play(options.clips, options.seconds, together=together))
         for name, together in (("together", True), ("each for itself", False))

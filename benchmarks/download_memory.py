@@ -12,7 +12,6 @@ official client's plain call, which reads the file into memory, is measured besi
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -20,13 +19,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import version
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import airflow_provider_sora
+from machine import introduce, memory_mib
 
 MIB = 1024 * 1024
 BUCKET = "videos"
@@ -95,11 +93,6 @@ class Body:
         yield from self._response.iter_bytes(MIB)
 
 
-def memory(field: str) -> float:
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(field))
-
-
 def measure_here(way: str, folder: str, url: str) -> dict[str, float]:
     from openai import OpenAI
 
@@ -117,7 +110,7 @@ def measure_here(way: str, folder: str, url: str) -> dict[str, float]:
             yield Body(response)
 
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    idle, start = memory("VmRSS"), time.monotonic()
+    idle, start = memory_mib(), time.monotonic()
     if way == "plain":
         Path(target.path).write_bytes(videos.download_content("video_1").content)
     else:
@@ -126,7 +119,7 @@ def measure_here(way: str, folder: str, url: str) -> dict[str, float]:
         write_sidecar(target, {"artifact": {"bytes": spooled.bytes, "sha256": spooled.sha256}})
     seconds = time.monotonic() - start
     size = int(target.fs.info(target.path)["size"])
-    return {"idle": idle, "peak": memory("VmHWM"), "seconds": seconds, "bytes": size}
+    return {"idle": idle, "peak": memory_mib("VmHWM"), "seconds": seconds, "bytes": size}
 
 
 def measure(way: str, folder: str, url: str) -> dict[str, float]:
@@ -153,12 +146,8 @@ def main() -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         os.environ[name] = "unused"
     os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
-    print(f"machine   {os.cpu_count()} cores, {platform.platform()}")
-    print(f"python    {platform.python_version()}")
-    print(f"{'airflow-provider-sora':<24} {airflow_provider_sora.__version__}")
-    for package in ("apache-airflow", "openai", "s3fs"):
-        print(f"{package:<24} {version(package)}")
-    print(f"file      {arguments.mib} MiB, from a server on the same machine\n")
+    introduce("apache-airflow", "openai", "s3fs")
+    print(f"{'file':<32} {arguments.mib} MiB, from a server on the same machine\n")
 
     print(f"{'way':<34} {'idle MiB':>10} {'peak MiB':>10} {'above idle':>11} {'seconds':>9}")
     with (

@@ -1,0 +1,83 @@
+"""Each benchmark starts, measures a small load, and prints what it found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# Their processes read /proc, and they measure Airflow's.
+pytestmark = pytest.mark.skipif(
+    not (sys.platform == "linux" and find_spec("airflow")), reason="the benchmarks need Linux and Airflow"
+)
+
+
+def benchmark(name: str, *options: str) -> str:
+    """What a benchmark prints.
+
+    :param name: of the file.
+    :param options: its command line.
+    """
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    finished = subprocess.run(
+        [sys.executable, str(REPOSITORY / "benchmarks" / name), *options],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "apache-airflow " in finished.stdout or "--help" in options
+    return finished.stdout
+
+
+def cells(printed: str) -> dict[str, list[str]]:
+    """The cells of a Markdown table's rows, by the first one."""
+    rows = [line.strip("|").split("|") for line in printed.splitlines() if line.startswith("| ")]
+    return {first.strip(): [cell.strip() for cell in rest] for first, *rest in rows}
+
+
+def test_a_nights_clips_are_made_in_one_task_and_counted(tmp_path: Path) -> None:
+    raw = tmp_path / "numbers.json"
+    printed = benchmark(
+        "nightly_batch.py", "--only=batch", "--clips=4", "--seconds=1", "--in-flight=2", f"--json={raw}"
+    )
+    assert cells(printed)["batch: batch"][0] == "4 × 1 s, 2 in flight"
+    told = json.loads(raw.read_text(encoding="utf-8"))
+    [night] = told["nights"]
+    assert night["ideal_seconds"] == 2 <= night["makespan"]
+    assert night["requests"]["create"] == night["requests"]["content"] == len(night["clips"]) == 4
+    assert 0 < night["mib_before"] < night["mib_peak"]
+    for clip in night["clips"]:
+        assert 0 <= clip["submitted_at"] < clip["completed_at"] <= clip["seen_at"] <= clip["stored_at"]
+
+
+def test_the_sdk_asks_once_a_second_where_nothing_tells_it_when_to_ask() -> None:
+    printed = benchmark("nightly_batch.py", "--only=polling", "--clips=4", "--seconds=2.5", "--in-flight=4")
+    polls_per_clip = cells(printed)["polling: sdk"][4]
+    assert polls_per_clip == "4.00"
+
+
+def test_deferred_clips_that_wait_together_ask_less() -> None:
+    rows = cells(benchmark("deferred_clips.py", "--clips=20", "--seconds=4"))
+    assert float(rows["together"][2]) < float(rows["each for itself"][2])
+
+
+def test_a_plain_download_needs_more_memory_than_ours() -> None:
+    printed = benchmark("download_memory.py", "--mib=64")
+    above = {
+        line[:34].strip(): float(line[57:67]) for line in printed.splitlines() if line[:34].strip() and "disk" in line
+    }
+    assert above["airflow-provider-sora to a disk"] < above["openai, plain call, to a disk"]
+
+
+def test_the_parsing_of_dags_is_explained() -> None:
+    # The other contestant is installed by `make bench` only.
+    assert "--repeats" in benchmark("dag_parse.py", "--help")
