@@ -16,6 +16,7 @@ import pytest
 import tenacity.nap
 from airflow_stack import REPOSITORY, AirflowStack
 from emulator_process import EmulatorProcess
+from http_server import Reply, ScriptedServer
 from postgres import find_binaries, free_port, postgres_server
 
 if TYPE_CHECKING:
@@ -130,9 +131,36 @@ def kept_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("kept files")
 
 
+#: What the nightly batch of the examples renders here: nine clips, and one that the content policy refuses.
+NIGHTLY_ITEMS = [
+    *({"key": f"street-{number}", "prompt": f"Street {number} in the rain", "market": "pt"} for number in range(1, 10)),
+    {"key": "poster", "prompt": "A [refused] poster", "market": "de", "priority": 1},
+]
+
+
+@pytest.fixture(scope="session")
+def nightly_manifest(stack_s3: MotoS3) -> str:
+    """A manifest on S3: the Airflow variable ``sora_manifest``."""
+    lines = "".join(f"{json.dumps(item)}\n" for item in NIGHTLY_ITEMS)
+    stack_s3.client.put_object(Bucket="videos", Key="manifests/tonight.jsonl", Body=lines.encode())
+    return "s3://aws_default@videos/manifests/tonight.jsonl"
+
+
+@pytest.fixture(scope="session")
+def alerts() -> Iterator[ScriptedServer]:
+    """Where people are told of failures: the Airflow variable ``sora_alerts_webhook``."""
+    with ScriptedServer(Reply(200)) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def stack_env(
-    stack_emulator: EmulatorProcess, fast_emulator: EmulatorProcess, stack_s3: MotoS3, kept_files: Path
+    stack_emulator: EmulatorProcess,
+    fast_emulator: EmulatorProcess,
+    stack_s3: MotoS3,
+    kept_files: Path,
+    nightly_manifest: str,
+    alerts: ScriptedServer,
 ) -> dict[str, str]:
     """Settings and connections (``AIRFLOW_CONN_…``) that the tests' Airflow has besides its own."""
     by_default = {
@@ -155,6 +183,8 @@ def stack_env(
         "AIRFLOW_CONN_SORA_DEFAULT": json.dumps(by_default),
         "AIRFLOW_CONN_SORA_PRODUCTION": json.dumps(production),
         "AIRFLOW_VAR_SORA_OUTPUT_PATH": str(kept_files),
+        "AIRFLOW_VAR_SORA_MANIFEST": nightly_manifest,
+        "AIRFLOW_VAR_SORA_ALERTS_WEBHOOK": f"{alerts.base_url}/alerts",
     }
 
 

@@ -10,16 +10,22 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_sora.batches.guards import Stop
+from airflow_provider_sora.batches.items import ARGUMENTS
+from airflow_provider_sora.batches.summary import ItemOutcome, Tally
 from airflow_provider_sora.client.backends import BACKENDS
 from airflow_provider_sora.get_provider_info import get_provider_info
 from airflow_provider_sora.hooks.settings import ConnectionSettings
 from airflow_provider_sora.media.claims import CLAIMS_FOLDER
 from airflow_provider_sora.operators.base import SoraVideoOperator
+from airflow_provider_sora.operators.batch import SoraBatchOperator, SoraMergeBatchesOperator
+from airflow_provider_sora.operators.batch_records import BATCH_KEY, JOURNALS_FOLDER, PROGRESS_KEY
 from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
 from airflow_provider_sora.operators.derived import SoraDerivedVideoOperator
 from airflow_provider_sora.operators.record_store import RECORD_KEY
@@ -159,6 +165,8 @@ OPERATORS: list[tuple[str, str, tuple[Any, ...]]] = [
     ("operators.md", "SoraDownloadVideoOperator", (SoraDownloadVideoOperator,)),
     ("storyboards.md", "SoraStoryboardOperator", (SoraStoryboardOperator,)),
     ("cameos.md", "SoraCreateCameoOperator", (SoraCreateCameoOperator,)),
+    ("batches.md", "SoraBatchOperator", (SoraBatchOperator,)),
+    ("batches.md", "SoraMergeBatchesOperator", (SoraMergeBatchesOperator,)),
 ]
 
 
@@ -241,3 +249,32 @@ def test_the_phases_of_a_record_are_documented_and_no_other() -> None:
 @pytest.mark.parametrize("name", [RECORD_KEY, CLAIMS_FOLDER])
 def test_what_a_person_may_have_to_delete_has_its_real_name(page: str, name: str) -> None:
     assert f"`{name}`" in text_of(DOCS / page)
+
+
+def test_every_field_of_an_item_is_documented_and_no_other() -> None:
+    assert rows_of(section_of(DOCS / "batches.md", "Items")) == {"key", "priority", *ARGUMENTS}
+
+
+def test_all_that_stops_a_batch_is_documented_and_nothing_else() -> None:
+    told = section_of(DOCS / "batches.md", "Limits").partition("### What stops a batch")[2]
+    assert rows_of(told) == set(Stop)
+
+
+def test_each_outcome_of_an_item_is_documented_and_no_other() -> None:
+    assert rows_of(section_of(DOCS / "batches.md", "What became of each item")) == set(ItemOutcome)
+
+
+def test_the_documented_summary_has_the_real_keys() -> None:
+    section = section_of(DOCS / "batches.md", "The summary")
+    [shown] = re.findall(r"^```json\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
+    now = datetime.now(UTC)
+    real = Tally().summary(manifest="manifest.jsonl", began_at=now, ended_at=now, stopped=("deadline", "It is over."))
+    document = json.loads(shown)
+    assert list(document) == list(real)
+    for name in ("render_seconds", "attempts", "usage", "stopped"):
+        assert list(document[name]) == list(real[name])
+
+
+@pytest.mark.parametrize("name", [BATCH_KEY, PROGRESS_KEY, JOURNALS_FOLDER])
+def test_what_a_batch_leaves_has_its_real_name(name: str) -> None:
+    assert f"`{name}`" in text_of(DOCS / "batches.md")

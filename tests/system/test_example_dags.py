@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 from airflow_api import AirflowApi, DagRun
-from airflow_fixtures import HOUSE_SNAPSHOT
+from airflow_fixtures import HOUSE_SNAPSHOT, NIGHTLY_ITEMS
 from airflow_stack import REPOSITORY, AirflowStack
+from http_server import ScriptedServer
 
 pytestmark = pytest.mark.system
+
+#: What an entry of a result manifest has beyond the result of a clip.
+OF_THE_ITEM = ("key", "place", "outcome", "labels")
 
 FILES = sorted(path.stem for path in (REPOSITORY / "example_dags").glob("*.py"))
 
@@ -34,6 +38,17 @@ def is_kept(result: dict[str, Any]) -> Path:
     assert result["artifact"]["bytes"] == len(content)
     assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8")) == result
     return path
+
+
+def entries_of(manifest: str) -> list[dict[str, Any]]:
+    """The entries of a batch's result manifest in a local folder."""
+    text = Path(manifest.removeprefix("file://")).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def is_kept_by_a_batch(entry: dict[str, Any]) -> Path:
+    """The file of an entry, as :func:`is_kept` has it."""
+    return is_kept({name: value for name, value in entry.items() if name not in OF_THE_ITEM})
 
 
 def test_no_dag_file_has_an_import_error(airflow_stack: AirflowStack, run_of: Any) -> None:
@@ -176,6 +191,88 @@ def test_remixes_know_the_clip_that_they_were_made_from(airflow_stack: AirflowSt
     assert airflow_stack.xcom(run.dag_id, run.run_id, "lineage") == {
         remix["artifact"]["uri"]: source["artifact"]["uri"] for remix in made
     }
+
+
+def test_a_nightly_batch_renders_the_manifest_and_tells_of_each_of_its_items(
+    airflow_stack: AirflowStack, run_of: Any, kept_files: Path
+) -> None:
+    run = run_of("sora_nightly_batch")
+    summary, version = xcoms_of(airflow_stack, run, "render")
+    assert summary | {"items": 10, "succeeded": 9, "failed": 1, "left": 0, "invalid": 0, "stopped": None} == summary
+    assert summary["errors"] == {"moderation_blocked": 1}
+    assert version["snapshot"] == "sora-2-2025-10-06"
+    assert summary["snapshots"] == {"sora-2-2025-10-06": {"succeeded": 9, "failed": 1}}
+    entries = entries_of(summary["manifest"])
+    assert [entry["key"] for entry in entries] == [item["key"] for item in NIGHTLY_ITEMS]
+    assert {entry["key"]: entry["labels"] for entry in entries} == {
+        item["key"]: {"market": item["market"]} for item in NIGHTLY_ITEMS
+    }
+    *made, refused = entries
+    assert (refused["outcome"], refused["error"]["code"], refused["artifact"]) == (
+        "failed",
+        "moderation_blocked",
+        None,
+    )
+    files = {is_kept_by_a_batch(entry) for entry in made}
+    assert len(files) == 9
+    assert all(file.is_relative_to(kept_files / "nightly") for file in files)
+    assert made[0]["request"]["prompt"] == "Street 1 in the rain, 35 mm film, muted colours"
+
+
+def test_a_nightly_batch_leaves_a_report_beside_its_clips(airflow_stack: AirflowStack, run_of: Any) -> None:
+    run = run_of("sora_nightly_batch")
+    page = Path(airflow_stack.xcom(run.dag_id, run.run_id, "report").removeprefix("file://"))
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# 9 of 10 clips\n")
+    assert "- moderation_blocked: 1" in text
+
+
+def test_what_failed_at_night_is_told_to_the_webhook(
+    airflow_stack: AirflowStack, run_of: Any, alerts: ScriptedServer
+) -> None:
+    run = run_of("sora_nightly_batch")
+    told = airflow_stack.xcom(run.dag_id, run.run_id, "notify")
+    assert "made 9 of 10 clips. Errors: moderation_blocked (1)." in told
+    assert {"text": told} in [request.json for request in alerts.requests if request.path == "/v1/alerts"]
+
+
+def test_the_event_of_a_batchs_asset_has_its_summary(airflow_stack: AirflowStack, run_of: Any) -> None:
+    run = run_of("sora_nightly_batch")
+    summary, _ = xcoms_of(airflow_stack, run, "render")
+    answer = airflow_stack.rest("GET", "/assets/events", params={"source_dag_id": run.dag_id, "limit": 100})
+    (event,) = [each for each in answer["asset_events"] if each["source_run_id"] == run.run_id]
+    assert event["source_task_id"] == "render"
+    assert event["extra"] | summary == event["extra"]
+
+
+def test_how_far_a_batch_is_and_where_its_journal_is_stand_in_the_tasks_state(
+    airflow_stack: AirflowStack, run_of: Any
+) -> None:
+    run = run_of("sora_nightly_batch")
+    state = airflow_stack.task_state_store(run.dag_id, run.run_id, "render")
+    assert state["sora_batch_progress"]["succeeded"] == 9
+    journal = Path(state["sora_batch"]["journal"].removeprefix("file://"))
+    assert journal.parent.name == ".sora-batches"
+    assert (journal / "00000001.jsonl").exists()
+
+
+def test_the_shards_of_a_batch_are_joined_into_one_manifest_of_all_items(
+    airflow_stack: AirflowStack, run_of: Any
+) -> None:
+    run = run_of("sora_sharded_batch")
+    merged = airflow_stack.xcom(run.dag_id, run.run_id, "merge")
+    parts = [xcoms_of(airflow_stack, run, "render", map_index=index)[0] for index in range(3)]
+    assert (merged["items"], merged["succeeded"]) == (12, 12)
+    assert sum(part["items"] for part in parts) == 12
+    assert max(part["items"] for part in parts) < 12
+    entries = entries_of(merged["manifest"])
+    assert sorted(json.dumps(entry) for entry in entries) == sorted(
+        json.dumps(entry) for part in parts for entry in entries_of(part["manifest"])
+    )
+    wanted = Path(airflow_stack.xcom(run.dag_id, run.run_id, "manifest").removeprefix("file://"))
+    keys = [json.loads(line)["key"] for line in wanted.read_text(encoding="utf-8").splitlines()]
+    assert sorted(entry["key"] for entry in entries) == sorted(keys)
+    assert len({is_kept_by_a_batch(entry) for entry in entries}) == 12
 
 
 def test_the_prompt_is_in_no_log_of_the_triggerer(airflow_stack: AirflowStack, run_of: Any) -> None:
