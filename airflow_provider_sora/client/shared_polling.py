@@ -111,7 +111,7 @@ class SharedPoller:
     :param crowd: from so many jobs on they are asked for together.
     :param is_eager: ask for the list in each round, also where no job is due by its own watch: who waits has a use for
         the answer at once.
-    :param report: tells the log what an answer changed.
+    :param tell: tells the log what an answer changed; None for :func:`~airflow_provider_sora.client.waiting.report`.
     """
 
     def __init__(
@@ -121,14 +121,14 @@ class SharedPoller:
         round_interval: Callable[[int], float] = _unhurried,
         crowd: int = CROWD,
         is_eager: bool = False,
-        report: Callable[[Watch, Wait | Outcome], None] = report,
+        tell: Callable[[Watch, Wait | Outcome], None] | None = None,
     ) -> None:
         self._client = client
         self._lists = backend_named(client.settings.backend).lists
         self._round_interval = round_interval
         self._crowd = crowd
         self._is_eager = is_eager
-        self._report = report
+        self._tell = tell or report
         self._is_listing = False
         self._waiting: set[_Waiting] = set()
         self._next_round = -math.inf
@@ -280,7 +280,7 @@ class SharedPoller:
             decision = waiting.watch.raised(answer, now=now, jitter=jitter)
         else:
             decision = waiting.watch.answered(answer, now=now, jitter=jitter)
-        waiting.context.run(self._report, waiting.watch, decision)
+        waiting.context.run(self._tell, waiting.watch, decision)
         if isinstance(decision, Outcome):
             waiting.outcome.set_result(decision)
         else:

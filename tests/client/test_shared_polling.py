@@ -14,10 +14,10 @@ from emulator_process import EmulatorProcess
 from http_server import HangUp, Reply, ScriptedServer, Step
 
 from airflow_provider_sora.client import polling, shared_polling
-from airflow_provider_sora.client.client import SoraClient
+from airflow_provider_sora.client.client import AsyncSoraClient, SoraClient
 from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
 from airflow_provider_sora.client.settings import ServerSettings
-from airflow_provider_sora.client.shared_polling import wait_together
+from airflow_provider_sora.client.shared_polling import SharedPoller, wait_together
 from airflow_provider_sora.videos.request import VideoRequest
 
 
@@ -227,3 +227,20 @@ def test_nothing_is_left_of_a_poller_when_nobody_waits() -> None:
 
     with ScriptedServer(job("completed")) as server:
         assert asyncio.run(wait(server.base_url)) == 1
+
+
+def test_a_poller_that_is_cancelled_at_the_moment_of_a_change_ends() -> None:
+    async def cancelled() -> bool:
+        poller = SharedPoller(AsyncSoraClient(ServerSettings(base_url="http://127.0.0.1:9")))
+        waiting = asyncio.create_task(poller.wait(watch()))
+        await asyncio.sleep(0.001)
+        loop = poller._loop
+        assert loop is not None
+        poller._changed.set()
+        await asyncio.sleep(0)
+        loop.cancel()
+        done, _ = await asyncio.wait({loop}, timeout=2)
+        waiting.cancel()
+        return bool(done)
+
+    assert asyncio.run(cancelled())
