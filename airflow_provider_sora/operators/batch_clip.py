@@ -178,7 +178,8 @@ class ClipRendering:
 
     def _submitted(self, step: NextStep) -> VideoResult:
         if step is NextStep.RECOVER:
-            return self.submission.recover(self.submission.restored())
+            recovered = self.submission.recover(self.submission.restored())
+            return self._kept_before(recovered) or recovered
         if step is NextStep.REPLACE:
             self.submission.cancel_recorded()
         planned = self.again or self._planned()
@@ -282,13 +283,16 @@ class ClipRendering:
 
     def _reattached(self) -> VideoResult:
         result = self.submission.restored()
+        return self._kept_before(result) or self.submission.claimed(replace(result, artifact=None))
+
+    def _kept_before(self, result: VideoResult) -> VideoResult | None:
+        """The result of an attempt that kept the file and did not come to tell."""
         kept = kept_before(
             self.steps.context, result, folder=self._folder, strict=self.steps.operator.strict, item=self.key
         )
         if kept is not None:
             self.submission.advance(Phase.FINISHED, kept)
-            return kept
-        return self.submission.claimed(replace(result, artifact=None))
+        return kept
 
     def _gone(self, result: VideoResult) -> None:
         """:raises VideoExpiredError: always."""

@@ -229,7 +229,7 @@ class BatchRun:
             round_interval=self._round_interval,
             crowd=1,
             is_eager=self._poll_interval is None,
-            report=_say_nothing,
+            tell=_say_nothing,
         )
         self._submitting = ThreadPoolExecutor(_SUBMITTING, thread_name_prefix="submit")
         self._fetching = ThreadPoolExecutor(_FETCHING, thread_name_prefix="fetch")
@@ -384,7 +384,8 @@ class BatchRun:
     async def _pause(self, seconds: float) -> None:
         """Wait before another try, unless the batch stops meanwhile."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _failed_with(self, rendering: ClipRendering, error: SoraError) -> None:
         """Try again, give up, or stop the batch."""
