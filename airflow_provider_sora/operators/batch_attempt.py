@@ -261,6 +261,9 @@ class BatchAttempt:
         if todo:
             # A signal's handler may need it at any moment from here on, and had better not make it.
             self._hook.get_conn()
+            if self._interruption.is_signalled:
+                # The signal came while the batch was read and planned.
+                self._run.stop(Stop.ENDED, "The task was told to end.")
             self._run.run()
         if self._interruption.was_ended():
             raise AirflowTaskTerminated("The task was ended; its jobs were cancelled, as far as the server can.")

@@ -196,8 +196,10 @@ class BatchRun:
     @property
     def live_video_ids(self) -> tuple[str, ...]:
         """The jobs that may be running."""
-        renderings = (self._renderings[key] for key in tuple(self._in_flight))
-        return tuple(video_id for each in renderings if (video_id := each.live_video_id) is not None)
+        in_flight = [self._renderings[key] for key in tuple(self._in_flight)]
+        # What an earlier attempt submitted may not have had its turn yet.
+        submitted = [rendering for is_new, _, rendering in tuple(self._waiting) if not is_new]
+        return tuple(video_id for each in (*in_flight, *submitted) if (video_id := each.live_video_id) is not None)
 
     def stop(self, by: Stop, message: str) -> None:
         """Submit nothing more. Safe in a signal's handler and from another thread.

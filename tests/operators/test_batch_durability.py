@@ -34,6 +34,7 @@ from airflow_provider_sora.media.storage import Spooled
 from airflow_provider_sora.operators import batch_attempt, batch_clip, batch_run, interruption, submission
 from airflow_provider_sora.operators.batch import SoraBatchOperator
 from airflow_provider_sora.operators.batch_clip import ClipRendering
+from airflow_provider_sora.operators.batch_plan import Planner
 
 
 class Killed(BaseException):
@@ -435,6 +436,38 @@ class TestAKill:
         slow.arm({"kind": "stall_job", "times": None})
         with told_to_end(operator, lambda: jobs(slow) - before[0] == 3), pytest.raises(AirflowTaskTerminated):
             run_task(operator)
+        assert (jobs(slow), cancelled(slow)) == (before[0] + 3, before[1] + 3)
+
+    def test_while_the_batch_is_planned_submits_nothing(
+        self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: True)
+        before, operator, really = jobs(sora), batch(tmp_path), Planner.plan
+
+        def plan(planner: Planner, items: Any) -> Any:
+            operator.on_kill()
+            return really(planner, items)
+
+        monkeypatch.setattr(Planner, "plan", plan)
+        with pytest.raises(AirflowTaskTerminated):
+            run_task(operator)
+        assert jobs(sora) == before
+
+    def test_cancels_jobs_of_an_earlier_attempt_too_that_had_not_their_turn_yet(
+        self, slow: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ti, before = TaskInstanceDouble(task_id="render"), (jobs(slow), cancelled(slow))
+        slow.arm({"kind": "stall_job", "times": None})
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: False)
+        first = batch(tmp_path)
+        with told_to_end(first, lambda: jobs(slow) - before[0] == 3), pytest.raises(BatchIncompleteError):
+            run_task(first, ti)
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: True)
+        second = batch(tmp_path, max_in_flight=1)
+        asked = slow.stats()["requests"].get("retrieve", 0)
+        looked = lambda: slow.stats()["requests"].get("retrieve", 0) > asked  # noqa: E731
+        with told_to_end(second, looked), pytest.raises(AirflowTaskTerminated):
+            run_task(second, ti)
         assert (jobs(slow), cancelled(slow)) == (before[0] + 3, before[1] + 3)
 
     def test_cancels_a_job_too_that_was_being_submitted_at_that_moment(
