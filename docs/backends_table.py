@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from generated import replaced, table
 
 from airflow_provider_sora.client.backends import BACKENDS, Backend
 from airflow_provider_sora.videos.request import PARAMETERS
@@ -113,25 +115,25 @@ def rows() -> dict[str, tuple[str, Callable[[Backend], str]]]:
 
 def features() -> str:
     """A row for each feature and a column for each backend."""
-    lines = [["", *(f"`{name}`" for name in BACKENDS)]]
+    lines = []
     for key, (title, tell) in rows().items():
         cells = [
             f"{tell(backend)}\N{NO-BREAK SPACE}{SHOWN}" if key in SHOWN_BY.get(name, {}) else tell(backend)
             for name, backend in BACKENDS.items()
         ]
         lines.append([title, *cells])
-    return _markdown(lines)
+    return table(["", *(f"`{name}`" for name in BACKENDS)], lines)
 
 
 def encodings() -> str:
     """A row for each backend: how a create is written for it."""
-    lines = [["`backend`", "a create is", "length", "picture", "`extra_body`"]]
+    lines = []
     for name, backend in BACKENDS.items():
         length = f"`{backend.seconds_name}`, a {'number' if backend.seconds_as is int else 'text'}"
         picture = backend.picture
         sent = NOT if picture is None else f"`{picture.name}`, {_PICTURES[picture.form]}"
         lines.append([f"`{name}`", _BODIES[backend.body], length, sent, _EXTRAS[backend.extras]])
-    return _markdown(lines)
+    return table(["`backend`", "a create is", "length", "picture", "`extra_body`"], lines)
 
 
 TABLES = {"features": features, "encodings": encodings}
@@ -142,17 +144,9 @@ def in_page(page: str) -> str:
 
     :param page: the text of ``docs/backends.md``.
     """
-    for name, table in TABLES.items():
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        before, _, rest = page.partition(begin)
-        _, _, after = rest.partition(end)
-        page = f"{before}{begin}\n\n{table()}\n\n{end}{after}"
+    for name, make in TABLES.items():
+        page = replaced(page, name, make())
     return page
-
-
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
-    head, *others = lines
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *others))
 
 
 def _native(has_it: bool) -> str:

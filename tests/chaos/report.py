@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import generated
 from chaos.rows import Row
 from chaos.scene import Count
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reliability.md"
-BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
 _HEAD = ("fault", "waits in", "server", "runs", "paid", "expected", "lost", "left running", "ends as", "")
 
 
@@ -35,10 +35,10 @@ def table(outcomes: Sequence[Played]) -> str:
 
     :param outcomes: in the order of its rows.
     """
-    lines = [_HEAD, ("---",) * len(_HEAD)]
+    rows = []
     for played in outcomes:
         row, counts = played.row, played.counts
-        lines.append(
+        rows.append(
             (
                 row.fault,
                 {"worker": "worker", "deferred": "triggerer"}[row.mode],
@@ -52,7 +52,7 @@ def table(outcomes: Sequence[Played]) -> str:
                 row.note,
             )
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return generated.table(_HEAD, rows)
 
 
 def write_report(outcomes: Sequence[Played], *, is_whole: bool) -> None:
@@ -65,17 +65,5 @@ def write_report(outcomes: Sequence[Played], *, is_whole: bool) -> None:
     text = table(outcomes)
     print(f"\n{text}\n\n" + "\n".join(f"{each.seconds:6.0f} s  {each.row.id}" for each in outcomes))  # noqa: T201
     if is_whole:
-        put_into(PAGE, text)
-
-
-def put_into(page: Path, text: str) -> None:
-    """
-    Replace what is between the markers of a page.
-
-    :param page: a Markdown file.
-    :param text: what comes there.
-    """
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert end, f"{page} has no markers"
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        page = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(generated.replaced(page, "chaos", text), encoding="utf-8")

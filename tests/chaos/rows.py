@@ -610,3 +610,63 @@ for _name, _fault, _seconds in (
         clock_jump=_seconds,
         time_scale=SLOWER,
     )
+
+# --- batches ---
+
+
+def _batch_row(id: str, fault: str, *, paid: int = 6, kept: int = 6, kinds: tuple[str, ...] = (), **rest: Any) -> None:
+    """A row of a batch of six clips, of which three are in flight at a time."""
+    _row(f"batch-{id}", f"a batch: {fault}", kinds=kinds or ("worker_batch",), paid=paid, kept=kept, **rest)
+
+
+_batch_row("killed-while-polling", "kill -9 of the task while it polls", play=_kill_while_polling, time_scale=SLOW)
+_batch_row(
+    "worker-lost-while-polling",
+    "kill -9 of the worker and its task while it polls",
+    play=_lose_worker_while_polling,
+    time_scale=SLOW,
+)
+_batch_row("killed-after-intent", "kill -9 after the first intent, before its request", dies="after intent")
+_batch_row("killed-before-the-id", "kill -9 after the first answer, before its id is on record", dies="answer")
+_batch_row(
+    "killed-before-the-id-openai",
+    "kill -9 after the first answer, before its id is on record",
+    kinds=("worker_batch_resubmits",),
+    dies="answer",
+    backend="openai",
+    note="those that arrived are found in the server's list",
+)
+_batch_row("killed-after-the-id", "kill -9 after the first id is on record", dies="id stored")
+_batch_row("killed-mid-download", "kill -9 in the first download", dies="download")
+_batch_row("killed-before-sidecar", "kill -9 between the first file and its sidecar", dies="before sidecar")
+_batch_row("killed-when-kept", "kill -9 after the first file is kept, before this is on record", dies="kept")
+_batch_row(
+    "answers-dropped", "the answers to two creates are lost", play=_armed(_DROP | {"times": 2}), note="asked for again"
+)
+_batch_row("create-429-often", "nine creates are answered with 429", play=_armed(_REFUSED | {"times": 9}))
+_batch_row("cleared", "the task is cleared while it waits", play=_clear, time_scale=SLOW)
+_batch_row(
+    "server-killed",
+    "kill -9 of the server, which keeps its jobs on disk, and its restart",
+    play=_restart_server,
+    time_scale=SLOW,
+    keeps_jobs=True,
+)
+_batch_row(
+    "execution-timeout",
+    "`execution_timeout` of the attempt passes",
+    kinds=("worker_batch_timeout",),
+    time_scale=SLOW,
+    note="it ends before, in order; a retry goes on with the jobs",
+)
+_batch_row("marked-failed", "the task is marked failed while it waits", play=_mark_failed, **_CANCELLED | {"paid": 3})
+_batch_row("run-stopped", "the DAG run is marked failed while it waits", play=_stop_run, **_CANCELLED | {"paid": 3})
+_batch_row(
+    "marked-failed-openai",
+    "the task is marked failed while it waits",
+    play=_mark_failed,
+    backend="openai",
+    left_running=3,
+    says="this server cannot cancel",
+    **_CANCELLED | {"paid": 3, "note": "left running: the server cannot cancel, and the log says so"},
+)

@@ -16,6 +16,8 @@ from uuid import uuid4
 from airflow_stack import AirflowStack
 from emulator_process import EmulatorProcess
 
+from airflow_provider_sora.media.manifests import read_manifest
+
 #: Seconds that Airflow may take for a step: its processes share two cores with everything else here.
 PATIENCE = 150.0
 
@@ -161,8 +163,9 @@ class Scene:
         self.until(f"{route} number {count}", lambda: self.server.stats()["requests"].get(route, 0) >= count)
 
     def wait_until_polling(self) -> None:
-        """Wait until the task is running and asks for its job."""
-        self.wait_for_requests("retrieve", self.server.stats()["requests"].get("retrieve", 0) + 2)
+        """Wait until the task is running and asks for its jobs, one by one or by a list."""
+        asked = self._questions()
+        self.until("questions", lambda: self._questions() >= asked + 2)
         self.wait_for_state("running")
 
     def wait_until_in_triggerer(self, *, map_index: int = -1) -> None:
@@ -263,9 +266,10 @@ class Scene:
             time.sleep(0.5)
         kept, litter = self._kept()
         handed_over = {
-            self.stack.xcom(self.dag_id, self.run_id, "clip", map_index=task["map_index"])["video_id"]
+            video_id
             for task in tasks
             if task["state"] == "success"
+            for video_id in _videos_of(self.stack.xcom(self.dag_id, self.run_id, "clip", map_index=task["map_index"]))
         }
         assert not kept or not handed_over or handed_over <= kept, f"an XCom names what is not kept: {self.report()}"
         return Count(
@@ -278,6 +282,10 @@ class Scene:
             states=tuple(sorted(str(task["state"]) for task in tasks)),
         )
 
+    def _questions(self) -> int:
+        requests = self.server.stats()["requests"]
+        return int(requests.get("retrieve", 0) + requests.get("list", 0))
+
     def _deliveries(self) -> int:
         logs = (log.read_text(encoding="utf-8", errors="replace") for log in self.stack.home.glob("worker*.log"))
         lines = (line for log in logs for line in log.splitlines())
@@ -285,7 +293,8 @@ class Scene:
 
     def _kept(self) -> tuple[set[str], tuple[str, ...]]:
         files = {path.name: path for path in self.folder.glob("*") if path.is_file()}
-        kept, whole = set(), set()
+        kept = set()
+        whole = {name for name, path in files.items() if path.suffix == ".jsonl" and list(read_manifest(str(path)))}
         for name, path in files.items():
             if path.suffix == ".json" and (clip := path.with_suffix(".mp4")).exists():
                 sidecar = json.loads(path.read_text(encoding="utf-8"))
@@ -293,3 +302,10 @@ class Scene:
                     kept.add(sidecar["video_id"])
                     whole |= {name, clip.name}
         return kept, tuple(sorted(set(files) - whole))
+
+
+def _videos_of(result: Mapping[str, Any]) -> set[str]:
+    """The jobs of what a task returned: a clip's record, or a batch's summary."""
+    if "manifest" not in result:
+        return {result["video_id"]}
+    return {entry["video_id"] for entry in read_manifest(result["manifest"])}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
 import inspect
 import json
 import re
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import backends_table
 import pytest
 
 from airflow_provider_sora.batches.guards import Stop
@@ -201,23 +201,12 @@ def test_what_each_backend_can_do_is_documented() -> None:
     }
 
 
-@pytest.fixture(scope="module")
-def backends_table() -> Any:
-    """``docs/backends_table.py``, which is no part of a package."""
-    spec = importlib.util.spec_from_file_location("backends_table", DOCS / "backends_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_table_of_backends_is_that_of_their_profiles(backends_table: Any) -> None:
+def test_the_table_of_backends_is_that_of_their_profiles() -> None:
     page = text_of(DOCS / "backends.md")
     assert backends_table.in_page(page) == page, "run `make backends`"
 
 
-def test_what_the_table_of_backends_says_is_shown_by_a_test_is(backends_table: Any) -> None:
+def test_what_the_table_of_backends_says_is_shown_by_a_test_is() -> None:
     assert set(backends_table.SHOWN_BY) <= set(BACKENDS)
     for by_row in backends_table.SHOWN_BY.values():
         assert set(by_row) <= set(backends_table.rows())

@@ -1,4 +1,4 @@
-"""One clip, made by a task that may kill itself once at an exact point."""
+"""One clip, or a batch of them, made by a task that may kill itself once at an exact point."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import pendulum
 from airflow.sdk import DAG, Context
 
+from airflow_provider_sora.operators.batch import SoraBatchOperator
 from airflow_provider_sora.operators.video import SoraGenerateVideoOperator
 
 
@@ -28,6 +29,14 @@ class MortalOperator(SoraGenerateVideoOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:
         arm(context["params"])
         return super().execute_complete(context, event, **kwargs)
+
+
+class MortalBatchOperator(SoraBatchOperator):
+    """The same of the operator for batches: the first of its clips that comes to the point ends the process of all."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        arm(context["params"])
+        return super().execute(context)
 
 
 def arm(params: Mapping[str, Any]) -> None:
@@ -48,18 +57,21 @@ def arm(params: Mapping[str, Any]) -> None:
 
 
 def _around_save(die: Callable[[], None], phase: str, *, after: bool) -> None:
+    from airflow_provider_sora.operators.batch_records import ItemRecord
     from airflow_provider_sora.operators.record_store import RecordStore
 
-    save = RecordStore.save
+    def mortal(save: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        def saving(self: Any, record: Any) -> None:
+            if record.phase == phase and not after:
+                die()
+            save(self, record)
+            if record.phase == phase:
+                die()
 
-    def saving(self: RecordStore, record: Any) -> None:
-        if record.phase == phase and not after:
-            die()
-        save(self, record)
-        if record.phase == phase:
-            die()
+        return saving
 
-    RecordStore.save = saving  # type: ignore[method-assign]
+    RecordStore.save = mortal(RecordStore.save)  # type: ignore[method-assign]
+    ItemRecord.save = mortal(ItemRecord.save)  # type: ignore[method-assign]
 
 
 def _after_the_answer(die: Callable[[], None]) -> None:
@@ -181,6 +193,12 @@ MAPPED: dict[str, dict[str, Any]] = {
     "deferred_twins": {"deferrable": True},
 }
 
+BATCHES: dict[str, dict[str, Any]] = {
+    "worker_batch": {},
+    "worker_batch_resubmits": {"on_uncertain_submit": "resubmit"},
+    "worker_batch_timeout": {"execution_timeout": timedelta(seconds=30)},
+}
+
 for kind, options in KINDS.items():
     with DAG(f"chaos_{kind}", schedule=None, start_date=pendulum.datetime(2026, 1, 1), params=PARAMS):
         MortalOperator(**CLIP | options)
@@ -191,3 +209,16 @@ for kind, options in MAPPED.items():
         given = CLIP | options
         prompt = given.pop("prompt")
         MortalOperator.partial(**given).expand(prompt=[prompt, prompt])
+
+for kind, options in BATCHES.items():
+    with DAG(f"chaos_{kind}", schedule=None, start_date=pendulum.datetime(2026, 1, 1), params=PARAMS):
+        MortalBatchOperator(
+            **CLIP
+            | {
+                "items": [{"key": f"clip-{number}"} for number in range(6)],
+                "prompt": "{{ params.prompt }}, {{ item.key }}",
+                "max_in_flight": 3,
+                "poll_interval": None,
+            }
+            | options
+        )
