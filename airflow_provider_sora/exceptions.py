@@ -147,6 +147,22 @@ class ResponseLostError(APIError):
     retryable = True
 
 
+class UnforeseenError(SoraError):
+    """Something went wrong with one clip of a batch that nobody foresaw.
+
+    :param clip: its key.
+    :param fault: what was raised.
+    """
+
+    retryable = True
+
+    def __init__(self, clip: str, fault: Exception) -> None:
+        super().__init__(
+            f"With {clip} something went wrong that this provider did not foresee ({type(fault).__name__}: {fault}); "
+            "the task's log has the traceback. Its job, if it has one, was left in place, and may be billed."
+        )
+
+
 class RecordError(SoraError):
     """The record of this task's submission is damaged. Nothing may be submitted: a job may be running."""
 

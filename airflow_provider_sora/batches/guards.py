@@ -59,6 +59,15 @@ class Price:
     cost_usd: float | None
     quota_units: float | None
 
+    def plus(self, other: Price) -> Price:
+        """Both together; what is not known of one counts nothing.
+
+        :param other: of other clips.
+        """
+        return Price(
+            cost_usd=_sum(self.cost_usd, other.cost_usd), quota_units=_sum(self.quota_units, other.quota_units)
+        )
+
 
 class Budget:
     """The account of what a batch was or may be billed, against its limits.
@@ -361,6 +370,10 @@ class _Account:
 
     def _written(self, amount: int) -> str:
         return f"{_decimal(amount, places=self._places)} {self._unit}"
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one + (other or 0.0)
 
 
 def _millionths(amount: float | None) -> int | None:

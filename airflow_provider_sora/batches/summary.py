@@ -1,4 +1,4 @@
-"""What became of a batch: an entry for each item, a summary of all, and lines that tell how far it is. Pure."""
+"""What became of a batch: an entry for each item, and a summary of all. Pure."""
 
 from __future__ import annotations
 
@@ -36,9 +36,6 @@ _LONGEST_MANIFEST = 2200
 _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
 
 _USAGE = ("video_seconds", "quota_units", "estimated_cost_usd")
-
-_PROGRESS_PAUSES = (10.0, 20.0, 30.0)
-_LONGEST_PROGRESS_PAUSE = 60.0
 
 
 class ItemOutcome(StrEnum):
@@ -207,47 +204,6 @@ def verdict(summary: Mapping[str, Any], min_success_rate: float) -> str | None:
     )
 
 
-def progress_line(
-    *,
-    done: int,
-    total: int,
-    failed: int,
-    in_flight: int,
-    per_minute: float,
-    cost_usd: float | None,
-    eta_seconds: float | None,
-) -> str:
-    """How far a batch is, for the log.
-
-    :param done: items that ended.
-    :param total: all items.
-    :param failed: those of the ended ones that failed.
-    :param in_flight: jobs with the server.
-    :param per_minute: items that end in a minute.
-    :param cost_usd: US dollars that were or may be billed, None where not known.
-    :param eta_seconds: time to go, None where not known.
-    """
-    parts = [
-        f"{done:,} of {total:,} done{f' ({failed:,} failed)' if failed else ''}",
-        f"{in_flight:,} in flight",
-        f"{per_minute:,.1f} a minute",
-    ]
-    if eta_seconds is not None:
-        parts.append(f"about {_duration(eta_seconds)} left")
-    if cost_usd is not None:
-        parts.append(f"{cost_usd:,.2f} USD")
-    return ", ".join(parts)
-
-
-def next_progress(lines_so_far: int) -> float:
-    """The pause before the next line: lines are close while somebody watches the start, and rare in a long log.
-
-    :param lines_so_far: lines that were written.
-    :return: seconds: 10, 20, 30, and 60 from then on.
-    """
-    return _PROGRESS_PAUSES[lines_so_far] if lines_so_far < len(_PROGRESS_PAUSES) else _LONGEST_PROGRESS_PAUSE
-
-
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
@@ -294,16 +250,3 @@ def _cut(text: str, most: int) -> str:
 def _size(value: object) -> int:
     """Bytes as JSON in ASCII, which is never shorter than in UTF-8."""
     return len(json.dumps(value))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(math.ceil(seconds), 1)} s"
-    minutes = math.ceil(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 36:
-        return f"{hours} h {minutes} min"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h"

@@ -1,11 +1,10 @@
-"""One attempt of a batch: read, check, plan; render; tell what became of it."""
+"""One attempt of a batch: read, check, plan; find out what is left to do, and have it rendered."""
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from airflow_provider_sora.batches.guards import Budget, Limits, Price, Stop
 from airflow_provider_sora.batches.items import InvalidItem, Item, in_order, read_items, refusal_of, rows_of
 from airflow_provider_sora.batches.prompts import PromptTemplate
 from airflow_provider_sora.batches.shards import Shard
-from airflow_provider_sora.batches.summary import ItemOutcome, Tally, blank_entry, verdict
+from airflow_provider_sora.batches.summary import verdict
 from airflow_provider_sora.exceptions import (
     BatchFailedError,
     BatchIncompleteError,
@@ -31,21 +30,27 @@ from airflow_provider_sora.hooks.sora import SoraHook
 from airflow_provider_sora.media.group_commit import GroupCommit
 from airflow_provider_sora.media.journal import Journal
 from airflow_provider_sora.media.keeping import Look
-from airflow_provider_sora.media.manifests import read_rows, write_manifest
+from airflow_provider_sora.media.manifests import read_rows
 from airflow_provider_sora.media.probe import examine
 from airflow_provider_sora.media.storage import check_writable, without_secrets
 from airflow_provider_sora.operators.batch_clip import ClipRendering, ClipSteps
 from airflow_provider_sora.operators.batch_plan import Clip, Planner
-from airflow_provider_sora.operators.batch_records import PROGRESS_KEY, ItemRecord, batch_file, journal_folder
+from airflow_provider_sora.operators.batch_records import (
+    PROGRESS_KEY,
+    ItemRecord,
+    batch_file,
+    journal_folder,
+    records_of,
+    spending,
+)
+from airflow_provider_sora.operators.batch_report import BatchReport, Stopped, sentence
 from airflow_provider_sora.operators.batch_run import BatchRun, Ended, Progress
-from airflow_provider_sora.operators.cancellation import stop_if_ended
+from airflow_provider_sora.operators.cancellation import cancel_all, cancel_and_close, stop_if_ended
 from airflow_provider_sora.operators.interruption import Interruption
-from airflow_provider_sora.operators.scene_records import cancel_and_close
 from airflow_provider_sora.snapshots.resolution import Resolution, resolution_warnings
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.timestamps import isoformat, parse_isoformat
 from airflow_provider_sora.videos.record import Phase
-from airflow_provider_sora.videos.result import VideoResult
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -53,6 +58,10 @@ if TYPE_CHECKING:
     from airflow_provider_sora.operators.batch import SoraBatchOperator
 
 log = logging.getLogger(__name__)
+
+#: Files of earlier attempts that are looked for at the same time, and clips that this is done for at a time.
+_LOOKING = 16
+_AT_A_TIME = 256
 
 #: Time that is left for the manifest and the summary before ``execution_timeout`` ends the task, at most, in seconds.
 _LONGEST_END = 30.0
@@ -74,9 +83,7 @@ class BatchAttempt:
         self._interruption = Interruption(context)
         # The run asks for itself how long to wait when a submission is refused.
         self._hook = SoraHook(operator.sora_conn_id, create_attempts=1)
-        self._tally = Tally()
-        self._entries: dict[str, bytes] = {}
-        self._may_pass = False
+        self._refusal: ConfigurationError | None = None
         self._run: BatchRun | None = None
 
     def run(self) -> dict[str, Any]:
@@ -95,33 +102,37 @@ class BatchAttempt:
         head = self._head(journal)
         version = Resolution.from_dict(head["version"])
         self._began_at = parse_isoformat(head["began_at"])
-        planner = self._planner(version)
+        planner = self._planner(version, journal)
         clips, refused = planner.plan(in_order(items))
         invalid += refused
         # Each shard refuses the whole manifest: none of them pays for a part of it.
-        self._require_valid(invalid, total=len(self._rows))
+        self._require_valid(invalid)
+        self._require_items(journal)
         clips = [clip for clip in clips if shard.takes(clip.item.key)]
         invalid = [each for each in invalid if shard.takes(each.key or each.place)]
-        if not clips and not invalid:
-            self._require_items()
         self._context["ti"].xcom_push(key="version", value=head["version"])
         self._tell_version(version)
+        self._report = BatchReport(
+            batch_file(self._context, folder, suffix="jsonl"),
+            order=self._rows,
+            reference=self._operator.reference,
+            began_at=self._began_at,
+        )
         for each in invalid:
-            self._record_invalid(each)
-        self._manifest = batch_file(self._context, folder, suffix="jsonl")
+            self._report.invalid(each)
         renderings: list[ClipRendering] = []
         try:
             with GroupCommit(journal) as commit, ThreadPoolExecutor(1, thread_name_prefix="look") as looking:
                 if head != journal.head:
                     commit.save({"head": head})
                 renderings = self._begun(clips, planner, journal, commit, _in_one_thread(looking))
-                self._let_go(journal, commit, {clip.item.key for clip in clips})
-                self._render(renderings, total=len(clips) + len(invalid))
+                self._let_go(journal, commit, {item.key for item in items} | {each.key for each in invalid})
+                self._render(renderings, journal, total=len(clips) + len(invalid))
         except RecordUnavailableError as unwritten:
             self._bear(unwritten)
         for rendering in renderings:
-            if rendering.clip.item.place not in self._entries:
-                self._record_left(rendering)
+            if not self._report.has(rendering.clip.item):
+                self._report.left(rendering, self._stopped)
         return self._told()
 
     def killed(self) -> None:
@@ -131,7 +142,7 @@ class BatchAttempt:
             self._interruption.signalled()
             return
         run.stop(Stop.ENDED, "The task was told to end.")
-        stop_if_ended(self._interruption, self._hook, run.live_video_ids)
+        stop_if_ended(self._interruption, self._hook, lambda: run.live_video_ids)
 
     def _read(self) -> tuple[list[Item], list[InvalidItem]]:
         """The items of all shards."""
@@ -145,18 +156,27 @@ class BatchAttempt:
         items = self._operator.items
         return without_secrets(items) if isinstance(items, str) else "the list"
 
-    def _require_valid(self, invalid: Sequence[InvalidItem], *, total: int) -> None:
+    def _require_valid(self, invalid: Sequence[InvalidItem]) -> None:
         if not invalid:
             return
+        total = len(self._rows)
         ordered = sorted(invalid, key=lambda each: self._rows[each.place])
         refusal = refusal_of(ordered, total=total, source=self._source)
-        if self._operator.on_invalid == "fail":
+        # Where nothing can be rendered it is the manifest, a column of another name for example, and not some items.
+        if self._operator.on_invalid == "fail" or len(invalid) == total:
             raise refusal
         log.warning("%d of %d items are left out: %s", len(invalid), total, refusal)
 
-    def _require_items(self) -> None:
-        if self._operator.on_empty == "fail" and self._operator.shard is None:
+    def _require_items(self, journal: Journal) -> None:
+        if self._rows:
+            return
+        if self._operator.on_empty == "fail":
             raise InvalidRequestError(f'Nothing was submitted: {self._source} has no items, and on_empty is "fail".')
+        if running := sum(record.phase is not Phase.FINISHED for _, record in records_of(journal)):
+            raise InvalidRequestError(
+                f"Nothing was submitted: {self._source} has no items, and {running:,} jobs of an earlier attempt may "
+                "be running. They were left in place: put the items back and clear the task, which goes on with them."
+            )
         log.info("There are no items: nothing is to be rendered.")
 
     def _head(self, journal: Journal) -> dict[str, Any]:
@@ -174,7 +194,7 @@ class BatchAttempt:
         began_at = known.get("began_at") or isoformat(datetime.fromtimestamp(self._began, UTC))
         return {**asked, "version": resolution.to_dict(), "began_at": began_at}
 
-    def _planner(self, version: Resolution) -> Planner:
+    def _planner(self, version: Resolution, journal: Journal) -> Planner:
         snapshot = self._snapshot(version)
         return Planner(
             hook=self._hook,
@@ -183,6 +203,11 @@ class BatchAttempt:
             template=self._template,
             context=self._context,
             assign=lambda item: (version, snapshot),
+            under_way={
+                key: record
+                for key, record in records_of(journal)
+                if record.is_open and record.result["request"].get("input_reference")
+            },
         )
 
     def _snapshot(self, version: Resolution) -> Snapshot:
@@ -210,36 +235,46 @@ class BatchAttempt:
         )
         return [ClipRendering(steps=steps, clip=clip) for clip in clips]
 
-    def _let_go(self, journal: Journal, commit: GroupCommit, keys: set[str]) -> None:
+    def _let_go(self, journal: Journal, commit: GroupCommit, keys: Set[str | None]) -> None:
         """Cancel the jobs of items that an earlier form of the manifest had."""
-        for key in set(journal.keys()) - keys:
-            store = ItemRecord(journal, commit, key)
-            record = store.load()
-            if record is not None and record.phase is not Phase.FINISHED:
+        for key, record in records_of(journal):
+            if key not in keys and record.phase is not Phase.FINISHED:
                 log.warning("Item %s is not in the manifest any more.", key)
-                cancel_and_close(self._hook, store, record, of="manifest")
+                cancel_and_close(self._hook, ItemRecord(journal, commit, key), record, of="manifest")
 
-    def _render(self, renderings: Sequence[ClipRendering], *, total: int) -> None:
+    def _to_be_done(self, renderings: Sequence[ClipRendering]) -> Iterator[ClipRendering]:
+        """Those of which earlier attempts did not find the end."""
+        with ThreadPoolExecutor(_LOOKING, thread_name_prefix="find") as pool:
+            for first in range(0, len(renderings), _AT_A_TIME):
+                part = renderings[first : first + _AT_A_TIME]
+                for rendering, kept in zip(part, pool.map(ClipRendering.finished, part), strict=True):
+                    if kept is not None:
+                        self._report.ended(rendering, kept, rendering.mismatch(kept))
+                    elif rendering.refused_for_good():
+                        self._report.ended(rendering, rendering.last_result(), None)
+                    else:
+                        yield rendering
+                    rendering.release()
+
+    def _render(self, renderings: Sequence[ClipRendering], journal: Journal, *, total: int) -> None:
         """Render what is to be rendered."""
         budget = Budget(self._limits.max_cost_usd, self._limits.max_quota_units)
-        todo: list[ClipRendering] = []
-        for rendering in renderings:
-            if rendering.is_open:
-                budget.commit(rendering.clip.price)
-            if (kept := rendering.finished()) is not None:
-                self._record(rendering, kept, None)
-            elif rendering.refused_for_good():
-                self._record(rendering, rendering.last_result(), None)
-            else:
-                todo.append(rendering)
-                continue
-            rendering.release()
-        earlier = len(self._entries)
-        new = [rendering.clip.price for rendering in todo if not rendering.is_open]
-        for rendering in todo:
-            rendering.release()
-        for sentence in budget.check_plan(new, spent=budget.committed, on_limit=self._operator.on_limit):
-            log.warning(sentence)
+        for price in spending(journal):
+            budget.commit(price)
+        todo, new = [], []
+        for rendering in self._to_be_done(renderings):
+            todo.append(rendering)
+            if not rendering.goes_on:
+                new.append(rendering.clip.price)
+        earlier = len(self._report)
+        try:
+            for warning in budget.check_plan(new, spent=budget.committed, on_limit=self._operator.on_limit):
+                log.warning(warning)
+        except ConfigurationError as refusal:
+            if len(new) == len(todo):
+                raise
+            # What is paid for is fetched first.
+            self._refusal = refusal
         self._tell_plan(todo, new, total=total, earlier=earlier)
         deadline = self._limits.deadline_seconds
         timeout = self._operator.execution_timeout
@@ -261,19 +296,24 @@ class BatchAttempt:
         if todo:
             # A signal's handler may need it at any moment from here on, and had better not make it.
             self._hook.get_conn()
+            if self._refusal is not None:
+                self._run.stop(Stop.COST, str(self._refusal))
             if self._interruption.is_signalled:
                 # The signal came while the batch was read and planned.
                 self._run.stop(Stop.ENDED, "The task was told to end.")
             self._run.run()
         if self._interruption.was_ended():
+            if not self._interruption.jobs_are_stopped:
+                # Airflow did not answer in time, or told it before there was anything to cancel.
+                cancel_all(self._hook, self._run.live_video_ids)
             raise AirflowTaskTerminated("The task was ended; its jobs were cancelled, as far as the server can.")
 
     def _expected_seconds(self, todo: Sequence[ClipRendering]) -> float | None:
         seconds = [rendering.clip.seconds for rendering in todo if rendering.clip.seconds is not None]
         if not seconds:
             return None
-        version, _ = todo[0].steps.planner.assign(todo[0].clip.item)
-        return self._snapshot(version).typical_render_seconds(sum(seconds) / len(seconds))
+        _, snapshot = todo[0].steps.planner.assign(todo[0].clip.item)
+        return snapshot.typical_render_seconds(sum(seconds) / len(seconds))
 
     def _tell_plan(self, todo: Sequence[ClipRendering], new: Sequence[Price], *, total: int, earlier: int) -> None:
         going_on = len(todo) - len(new)
@@ -291,12 +331,12 @@ class BatchAttempt:
         )
 
     def _ended(self, ended: Ended) -> None:
-        self._record(ended.rendering, ended.result, ended.error)
+        self._report.ended(ended.rendering, ended.result, ended.error)
         ended.rendering.release()
 
     def _progressed(self, progress: Progress) -> Callable[[], None]:
         log.info(progress.line)
-        summary = {**self._summary(), "in_flight": progress.in_flight, "progress": progress.line}
+        summary = {**self._report.summary(self._stopped), "in_flight": progress.in_flight, "progress": progress.line}
         return lambda: self._keep_progress(summary)
 
     def _keep_progress(self, summary: dict[str, Any]) -> None:
@@ -306,86 +346,19 @@ class BatchAttempt:
             # Only people look at it.
             log.warning("How far the batch is could not be kept in the task's state: %s", error)
 
-    def _record(self, rendering: ClipRendering, result: VideoResult, error: SoraError | None) -> None:
-        if error is not None:
-            self._may_pass |= error.retryable or (rendering.is_open and not rendering.refused_for_good())
-            result = result.failed(
-                code=getattr(error, "code", None) or type(error).__name__,
-                message=str(error),
-                job=_fate(rendering, result),
-            )
-        outcome = ItemOutcome.SUCCEEDED if result.error is None else ItemOutcome.FAILED
-        self._enter(rendering.clip.item, outcome, result.to_dict())
-
-    def _record_left(self, rendering: ClipRendering) -> None:
-        item = rendering.clip.item
-        by, message = self._stopped or (Stop.ENDED, "The batch ended.")
-        if (record := rendering.record) is not None and record.is_open:
-            left = record.restored(dict).failed(code=by, message=message, job=record.fate)
-            self._enter(item, ItemOutcome.LEFT, left.to_dict())
-            return
-        self._add(
-            blank_entry(
-                key=item.key,
-                place=item.place,
-                outcome=ItemOutcome.LEFT,
-                labels=item.labels,
-                requested=self._operator.reference,
-                prompt=rendering.clip.prompt,
-                code=by,
-                message=message,
-            )
-        )
-
-    def _record_invalid(self, invalid: InvalidItem) -> None:
-        self._add(
-            blank_entry(
-                key=invalid.key or invalid.place,
-                place=invalid.place,
-                outcome=ItemOutcome.INVALID,
-                labels={},
-                requested=self._operator.reference,
-                prompt=None,
-                code="invalid",
-                message="; ".join(invalid.faults),
-            )
-        )
-
-    def _enter(self, item: Item, outcome: ItemOutcome, result: dict[str, Any]) -> None:
-        head = {"key": item.key, "place": item.place, "outcome": outcome.value, "labels": item.labels}
-        self._add(head | result)
-
-    def _add(self, entry: dict[str, Any]) -> None:
-        self._tally.add(entry)
-        # As it is written: a dictionary takes ten times the memory.
-        text = json.dumps(entry, ensure_ascii=False)
-        self._entries[entry["place"]] = text.encode(errors="backslashreplace")
-
     @property
-    def _stopped(self) -> tuple[Stop, str] | None:
+    def _stopped(self) -> Stopped:
         return None if self._run is None else self._run.stopped
-
-    def _summary(self) -> dict[str, Any]:
-        return self._tally.summary(
-            manifest=str(self._manifest),
-            began_at=self._began_at,
-            ended_at=datetime.now(UTC),
-            stopped=self._stopped,
-        )
-
-    def _in_order(self) -> Iterator[bytes]:
-        for place in sorted(self._entries, key=self._rows.__getitem__):
-            yield self._entries[place]
 
     def _told(self) -> dict[str, Any]:
         """Write the manifest, push the summary, and fail where the batch as a whole did."""
         try:
-            write_manifest(self._manifest, self._in_order())
+            self._report.write()
         except DownloadError as unwritten:
             self._bear(unwritten)
-        summary = self._summary()
+        summary = self._report.summary(self._stopped)
         self._keep_progress(summary)
-        log.info("%s", _sentence(summary))
+        log.info("%s", sentence(summary))
         for outlet in self._operator.outlets:
             self._context["outlet_events"][outlet].extra = summary
         if (error := self._error(summary)) is not None:
@@ -403,10 +376,12 @@ class BatchAttempt:
         log.warning("%s", unwritten)
 
     def _error(self, summary: dict[str, Any]) -> BaseException | None:
+        if self._refusal is not None:
+            return self._refusal
         told = verdict(summary, self._limits.min_success_rate)
         if self._stopped is not None:
             by, message = self._stopped
-            left = f"{summary['left']:,} of {summary['items']:,} items are left; {self._manifest} tells which."
+            left = f"{summary['left']:,} of {summary['items']:,} items are left; {self._report.manifest} tells which."
             if by is Stop.ENDED and not self._interruption.is_signalled:
                 return AirflowTaskTimeout(f"{message} {left}")
             if not by.finishes_jobs:
@@ -416,8 +391,10 @@ class BatchAttempt:
             log.warning("The batch was stopped by %s: %s %s", by.value, message, left)
         if told is None:
             return None
-        if self._may_pass:
-            return BatchIncompleteError(f"{told} A retry renders the failed ones anew.")
+        if self._report.may_pass:
+            return BatchIncompleteError(
+                f"{told} A retry goes on with jobs that may be running, and renders anew what failed in passing."
+            )
         return BatchFailedError(f"{told} A retry would fail in the same way.")
 
 
@@ -426,21 +403,6 @@ def _in_one_thread(pool: ThreadPoolExecutor) -> Look:
     return lambda *what, **asked: pool.submit(examine, *what, **asked).result()
 
 
-def _fate(rendering: ClipRendering, result: VideoResult) -> str:
-    if rendering.is_open and rendering.record is not None:
-        return rendering.record.fate
-    return str((result.error or {}).get("job") or "not submitted; nothing is billed")
-
-
 def _shortened(timeout: timedelta) -> float:
     seconds = timeout.total_seconds()
     return seconds - min(_LONGEST_END, seconds / 10)
-
-
-def _sentence(summary: dict[str, Any]) -> str:
-    usage = summary["usage"]["estimated_cost_usd"]
-    return (
-        f"{summary['succeeded']:,} of {summary['items']:,} items succeeded, {summary['failed']:,} failed, "
-        f"{summary['left']:,} are left, {summary['invalid']:,} are invalid"
-        f"{'' if usage is None else f'; about {usage:,.2f} USD'}. Manifest: {summary['manifest']}"
-    )

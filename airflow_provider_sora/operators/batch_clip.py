@@ -9,12 +9,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
-from airflow_provider_sora.exceptions import APIError, ArtifactMismatchError, VideoStoppedError
-from airflow_provider_sora.media.keeping import Look, keep_video
+from airflow_provider_sora.exceptions import (
+    APIError,
+    ArtifactMismatchError,
+    AuthenticationError,
+    DownloadError,
+    VideoStoppedError,
+)
+from airflow_provider_sora.media.keeping import Look, keep_video, require_match
 from airflow_provider_sora.media.storage import JOB_IS_SAFE, folder_at, not_stored, size_of
 from airflow_provider_sora.operators.batch_records import ItemRecord
 from airflow_provider_sora.operators.cancellation import cancel
-from airflow_provider_sora.operators.endings import end_without_video, expired, not_to_be_had
+from airflow_provider_sora.operators.endings import FILE_IS_GONE, end_without_video, expired, not_to_be_had
 from airflow_provider_sora.operators.keeping import delete_copy, finished_before, kept_before, target_of
 from airflow_provider_sora.operators.second_look import confirmed_lost, is_gone, late_answer
 from airflow_provider_sora.operators.submission import Submission
@@ -143,6 +149,11 @@ class ClipRendering:
         return self.record is not None and self.record.is_open
 
     @property
+    def goes_on(self) -> bool:
+        """Whether this very request is with the server, or may be, or brought a video."""
+        return self.next_step in (NextStep.RECOVER, NextStep.REATTACH, NextStep.COLLECT)
+
+    @property
     def live_video_id(self) -> str | None:
         """Its job, where it may be running."""
         return self.submission.live_video_id
@@ -156,6 +167,17 @@ class ClipRendering:
             return None
         # Not by the name that it would have today: what was kept before output_path was changed stays where it is.
         return result if size_of(folder_at(artifact["uri"])) == artifact["bytes"] else None
+
+    def mismatch(self, kept: VideoResult) -> ArtifactMismatchError | None:
+        """What speaks against a clip that was kept, where ``strict`` asks.
+
+        :param kept: with its artifact.
+        """
+        try:
+            self._require_match(kept)
+        except ArtifactMismatchError as error:
+            return error
+        return None
 
     def refused_for_good(self) -> bool:
         """Whether an earlier attempt learned that this very request fails each time."""
@@ -254,11 +276,12 @@ class ClipRendering:
                 result,
                 open_content=lambda: hook.download_video(video_id),
                 target=self._target(result),
-                strict=operator.strict,
+                strict=False,
                 look=self.steps.look,
             )
-        except ArtifactMismatchError:
-            raise
+        except AuthenticationError as error:
+            # The link to one file may be refused; where it is the key, submissions and questions meet it too.
+            raise DownloadError(f"The file of video {video_id} is not given: {error} {JOB_IS_SAFE}") from error
         except APIError as error:
             if is_gone(hook, error, video_id):
                 self._gone(result)
@@ -268,6 +291,7 @@ class ClipRendering:
         for warning in kept.warnings:
             log.warning("%s: %s", self.key, warning)
         self.submission.advance(Phase.FINISHED, kept)
+        self._require_match(kept)
         if operator.delete_remote:
             delete_copy(hook, video_id)
         return kept
@@ -287,12 +311,16 @@ class ClipRendering:
 
     def _kept_before(self, result: VideoResult) -> VideoResult | None:
         """The result of an attempt that kept the file and did not come to tell."""
-        kept = kept_before(
-            self.steps.context, result, folder=self._folder, strict=self.steps.operator.strict, item=self.key
-        )
+        kept = kept_before(self.steps.context, result, folder=self._folder, strict=False, item=self.key)
         if kept is not None:
             self.submission.advance(Phase.FINISHED, kept)
+            self._require_match(kept)
         return kept
+
+    def _require_match(self, kept: VideoResult) -> None:
+        """:raises ArtifactMismatchError: ``strict``, and the file is not what was asked for."""
+        if self.steps.operator.strict:
+            require_match(kept)
 
     def _gone(self, result: VideoResult) -> None:
         """:raises VideoExpiredError: always."""
@@ -300,7 +328,7 @@ class ClipRendering:
         if self.steps.operator.on_expired == "rerender":
             advice = "It is rendered anew as often as item_retries says."
         error = expired(result, advice=advice)
-        failed = result.failed(code="expired", message=str(error), job="completed and billed; its file is gone")
+        failed = result.failed(code="expired", message=str(error), job=FILE_IS_GONE)
         self.submission.advance(Phase.FINISHED, failed)
         self.again = result.to_be_submitted_again()
         raise error

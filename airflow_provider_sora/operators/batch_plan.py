@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from airflow_provider_sora.batches.prompts import PromptTemplate
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.media.frames import Fit
+    from airflow_provider_sora.media.pictures import ReadPicture
     from airflow_provider_sora.snapshots.resolution import Resolution
     from airflow_provider_sora.snapshots.snapshot import Snapshot
+    from airflow_provider_sora.videos.record import SubmissionRecord
 
 #: Which version renders an item, and what is known of it.
 Assign = Callable[[Item], "tuple[Resolution, Snapshot]"]
@@ -64,6 +66,7 @@ class Planner:
     :param template: makes the prompts.
     :param context: the task's, for the template.
     :param assign: which version renders an item.
+    :param under_way: records of items whose job may be running, or is done, and which begin from a picture; by key.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Planner:
         template: PromptTemplate,
         context: Mapping[str, Any],
         assign: Assign,
+        under_way: Mapping[str, SubmissionRecord],
     ) -> None:
         self._hook = hook
         self._reference = reference
@@ -82,6 +86,7 @@ class Planner:
         self._template = template
         self._context = context
         self.assign = assign
+        self._under_way = under_way
         self._read_picture = lru_cache(_PICTURES)(read_picture)
 
     def plan(self, items: Sequence[Item]) -> tuple[list[Clip], list[InvalidItem]]:
@@ -100,11 +105,12 @@ class Planner:
             [each for each in checked if isinstance(each, InvalidItem)],
         )
 
-    def request(self, item: Item, prompt: str) -> VideoRequest:
+    def request(self, item: Item, prompt: str, *, read_picture: ReadPicture | None = None) -> VideoRequest:
         """What is asked for an item. Its picture is read again where it is sent.
 
         :param item: the item.
         :param prompt: what its prompt came to.
+        :param read_picture: reads its picture; None for the one that it names.
         :raises InvalidRequestError: it cannot be sent.
         """
         arguments = {**self._defaults, **item.arguments, "prompt": prompt}
@@ -114,7 +120,9 @@ class Planner:
         storyboard = None if scenes is None else Storyboard.parse(scenes)
         if storyboard is not None and "seconds" not in item.arguments:
             arguments["seconds"] = None
-        return request_of(arguments, storyboard=storyboard, render_as=render_as, read_picture=self._picture)
+        return request_of(
+            arguments, storyboard=storyboard, render_as=render_as, read_picture=read_picture or self._picture
+        )
 
     def planned(self, item: Item, request: VideoRequest) -> VideoResult:
         """The record of a clip that is about to be submitted.
@@ -137,7 +145,7 @@ class Planner:
             return prompt
         _, snapshot = self.assign(item)
         try:
-            request = self.request(item, prompt)
+            request = self._request_to_check(item, prompt)
             self._hook.render(request).request.check(snapshot, catalog=self._hook.catalog)
         except InvalidRequestError as error:
             fault = str(error).removeprefix(_PREFIX).rstrip(".")
@@ -146,14 +154,37 @@ class Planner:
         return Clip(
             item=item,
             prompt=prompt,
-            fingerprint=request.fingerprint(
-                reference=self._reference,
-                environment=self._hook.environment.name,
-                account=self._hook.settings.account,
-            ),
+            fingerprint=self._fingerprint(request),
             seconds=request.seconds,
             price=Price(cost_usd=usage["estimated_cost_usd"], quota_units=usage["quota_units"]),
         )
+
+    def _fingerprint(self, request: VideoRequest) -> str:
+        return request.fingerprint(
+            reference=self._reference,
+            environment=self._hook.environment.name,
+            account=self._hook.settings.account,
+        )
+
+    def _request_to_check(self, item: Item, prompt: str) -> VideoRequest:
+        """What is asked for, with the picture on record where it cannot be read any more.
+
+        A link to a picture is valid for hours, and a job that it went into may still be fetched after that.
+        """
+        try:
+            return self.request(item, prompt)
+        except InvalidRequestError:
+            if (record := self._under_way.get(item.key)) is None:
+                raise
+            sent = record.result["request"]["input_reference"]
+
+            def read(source: str | bytes, *, size: str | None = None, fit: Fit | None = None) -> InputReference:
+                return InputReference(name=sent["name"], media_type=sent["media_type"], source=sent["sha256"])
+
+            request = self.request(item, prompt, read_picture=read)
+            if self._fingerprint(request) != record.fingerprint:
+                raise
+            return request
 
     def _picture(self, source: str | bytes, *, size: str | None = None, fit: Fit | None = None) -> InputReference:
         """A picture of which only the hash is held."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_sora.batches.guards import Price
+from airflow_provider_sora.batches.spending import billed
 from airflow_provider_sora.exceptions import RecordUnavailableError
 from airflow_provider_sora.media.archive import artifact_name
 from airflow_provider_sora.media.storage import folder_at
@@ -76,6 +80,8 @@ class ItemRecord:
         self._commit = commit
         self._item = item
         self._found = journal.get(item)
+        self._latest = self.load()
+        self._spent = _spent(self._found or {})
         self.key = f"{BATCH_KEY}/{item}"
 
     @property
@@ -96,11 +102,13 @@ class ItemRecord:
         :param record: what is known now.
         :raises RecordError: the journal cannot be written, for now or any more.
         """
-        line = {"key": self._item, "record": record.to_dict()}
+        if record.phase is Phase.INTENT and self._latest is not None:
+            self._spent = self._spent.plus(billed(self._latest))
+        self._latest = record
         if record.phase is Phase.INTENT:
-            self._commit.save(line)
+            self._commit.save(self._line(record))
         else:
-            self._commit.save_later(line)
+            self._commit.save_later(self._line(record))
 
     def conclude(self, record: SubmissionRecord) -> None:
         """Keep the record of a failure that the same request would meet again, so that no later attempt submits it.
@@ -108,4 +116,33 @@ class ItemRecord:
         :param record: how it ended.
         :raises RecordError: as for :meth:`save`.
         """
-        self._commit.save_later({"key": self._item, "record": record.to_dict(), "final": True})
+        self._commit.save_later(self._line(record) | {"final": True})
+
+    def _line(self, record: SubmissionRecord) -> dict[str, Any]:
+        return {"key": self._item, "record": record.to_dict(), "spent": asdict(self._spent)}
+
+
+def records_of(journal: Journal) -> Iterator[tuple[str, SubmissionRecord]]:
+    """The records of all items that any attempt submitted, by their keys.
+
+    :param journal: what is on record.
+    :raises RecordError: one of them is damaged.
+    """
+    for key in sorted(journal.keys()):
+        if (line := journal.get(key)) is not None:
+            yield key, SubmissionRecord.from_dict(line["record"])
+
+
+def spending(journal: Journal) -> Iterator[Price]:
+    """What all submissions of all attempts were or may be billed, also of items that are in the manifest no more.
+
+    :param journal: what is on record.
+    :raises RecordError: a record is damaged.
+    """
+    for key, record in records_of(journal):
+        yield _spent(journal.get(key) or {}).plus(billed(record))
+
+
+def _spent(line: Mapping[str, Any]) -> Price:
+    """What the submissions before the one on record were or may be billed."""
+    return Price(**line.get("spent", {"cost_usd": None, "quota_units": None}))

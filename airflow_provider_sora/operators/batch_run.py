@@ -10,41 +10,29 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TypeVar
 
 from airflow_provider_sora.batches.concurrency import ConcurrencyLimit
+from airflow_provider_sora.batches.failures import Course, ServerTrouble, course_after
 from airflow_provider_sora.batches.guards import Budget, FailureGuard, Limits, Stop, retry_pause
 from airflow_provider_sora.batches.pacing import Pacer
-from airflow_provider_sora.batches.summary import next_progress, progress_line
+from airflow_provider_sora.batches.progress import Rate, next_progress, progress_line
+from airflow_provider_sora.batches.spending import may_be_billed
 from airflow_provider_sora.client.paced import Line, PacedClient
 from airflow_provider_sora.client.polling import Outcome, Wait, Watch
 from airflow_provider_sora.client.settings import ServerSettings
 from airflow_provider_sora.client.shared_polling import SharedPoller
 from airflow_provider_sora.exceptions import (
-    ArtifactMismatchError,
-    AuthenticationError,
+    APIError,
     DownloadError,
-    InvalidRequestError,
     NotStoredError,
-    OutputPathUnavailableError,
-    QuotaExceededError,
     RateLimitedError,
-    RecordError,
-    RecordUnavailableError,
-    RejectedError,
-    ServerUnreachableError,
-    SnapshotUnavailableError,
     SoraError,
-    UncertainSubmissionError,
-    VideoDeniedError,
-    VideoExpiredError,
-    VideoLostError,
-    VideoModeratedError,
-    VideoTimeoutError,
-    VideoUnreachableError,
+    UnforeseenError,
 )
 from airflow_provider_sora.operators.batch_clip import ClipRendering
 from airflow_provider_sora.videos.job import JobStatus
@@ -65,8 +53,11 @@ _UNKEPT = 2
 #: How long a server may be out of reach before the batch stops, in seconds.
 LONGEST_OUTAGE = 600.0
 
-#: Files in a row that could not be stored before the batch stops.
+#: Times in a row that a file or a record could not be stored before the batch stops.
 _UNSTORED = 3
+
+#: Clips in a row with which something went wrong that nobody foresaw before the attempt fails.
+_UNFORESEEN = 3
 
 #: Clips by whose times the next ones are expected.
 _SAMPLE = 50
@@ -74,17 +65,28 @@ _SAMPLE = 50
 #: Seconds between two looks at what only time changes.
 _TICK = 0.5
 
-#: Progress is told by what was done in so many seconds.
-_RATE_WINDOW = 300.0
+#: How long the end waits for submissions whose answer is not there yet, in seconds.
+_LONGEST_LAST_ANSWER = 10.0
 
-#: Errors after which the same request would fail in the same way.
-_FINAL = (InvalidRequestError, RejectedError, VideoModeratedError, ArtifactMismatchError)
 
-#: Errors after which a job, or a part of it, may be billed.
-_MAY_BE_BILLED = (ArtifactMismatchError, VideoExpiredError, VideoLostError, VideoTimeoutError)
+class _Rank(IntEnum):
+    """What goes first, whatever its priority."""
 
-#: Errors that are every clip's.
-_OF_THE_ACCOUNT = (AuthenticationError, QuotaExceededError, SnapshotUnavailableError, VideoDeniedError)
+    WITH_THE_SERVER = 0
+    """It is paid for, and only waited for or fetched."""
+    SENT_PERHAPS = 1
+    """It is looked for, or sent a second time, which is one request."""
+    NEW = 2
+    """It is submitted."""
+
+
+_RANKS = {
+    NextStep.REATTACH: _Rank.WITH_THE_SERVER,
+    NextStep.COLLECT: _Rank.WITH_THE_SERVER,
+    NextStep.RECOVER: _Rank.SENT_PERHAPS,
+    NextStep.SUBMIT: _Rank.NEW,
+    NextStep.REPLACE: _Rank.NEW,
+}
 
 
 def _say_nothing(before: Watch, decision: Wait | Outcome) -> None:
@@ -165,25 +167,28 @@ class BatchRun:
         self._on_progress = on_progress
         self._guard = FailureGuard(limits.max_failure_rate, limits.failure_sample)
         self._stopped: tuple[Stop, str] | None = None
-        self._waiting: list[tuple[bool, int, ClipRendering]] = []
+        self._waiting: list[tuple[_Rank, int, ClipRendering]] = []
         self._charged: set[str] = set()
         self._places = {each.key: place for place, each in enumerate(renderings)}
         for each in renderings:
             self._put_back(each)
-            if each.is_open:
+            if each.goes_on:
                 self._charged.add(each.key)
             each.release()
         self._failures: dict[str, int] = {}
-        self._sent_at: dict[str, float] = {}
+        self._began_at: dict[str, float] = {}
         self._in_flight: set[str] = set()
         self._renderings = {each.key: each for each in renderings}
         self._tasks: set[asyncio.Task[None]] = set()
         self._concurrency = ConcurrencyLimit(limits.max_in_flight)
+        self._trouble = ServerTrouble()
         self._unstored = 0
+        self._unstored_at = 0.0
+        self._unforeseen = 0
         self._took: deque[float] = deque(maxlen=_SAMPLE)
         self._done = done_before
         self._failed = 0
-        self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), done_before)])
+        self._rate = Rate(done_before, time.monotonic())
         self._lines = 0
         self._crash: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -198,7 +203,7 @@ class BatchRun:
         """The jobs that may be running."""
         in_flight = [self._renderings[key] for key in tuple(self._in_flight)]
         # What an earlier attempt submitted may not have had its turn yet.
-        submitted = [rendering for is_new, _, rendering in tuple(self._waiting) if not is_new]
+        submitted = [rendering for rank, _, rendering in tuple(self._waiting) if rank is not _Rank.NEW]
         return tuple(video_id for each in (*in_flight, *submitted) if (video_id := each.live_video_id) is not None)
 
     def stop(self, by: Stop, message: str) -> None:
@@ -224,7 +229,7 @@ class BatchRun:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._changed, self._stopping = asyncio.Event(), asyncio.Event()
+        self._changed, self._stopping, self._breaking_off = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._line = Line(Pacer(self._limits.requests_per_minute))
         self._poller = SharedPoller(
             PacedClient(self._settings, self._line),
@@ -235,16 +240,20 @@ class BatchRun:
         )
         self._submitting = ThreadPoolExecutor(_SUBMITTING, thread_name_prefix="submit")
         self._fetching = ThreadPoolExecutor(_FETCHING, thread_name_prefix="fetch")
+        self._being_submitted: set[Future[VideoResult]] = set()
         beside = [asyncio.create_task(work) for work in (self._tell_progress(), self._keep_watch())]
+        for task in beside:
+            task.add_done_callback(self._finished)
         try:
             await self._dispatch()
             await self._end()
         finally:
             for task in (*beside, *self._tasks):
                 task.cancel()
-            self._fetching.shutdown(wait=False, cancel_futures=True)
+            for pool in (self._fetching, self._submitting):
+                pool.shutdown(wait=False, cancel_futures=True)
             # What is being submitted at this moment is paid for: its id goes on record.
-            self._submitting.shutdown(cancel_futures=True)
+            wait(tuple(self._being_submitted), timeout=_LONGEST_LAST_ANSWER)
 
     async def _dispatch(self) -> None:
         while True:
@@ -254,39 +263,38 @@ class BatchRun:
             if self._is_broken_off or not (self._waiting or self._tasks):
                 return
             # What is with the server already is paid for, and is kept whatever stops the batch.
-            if self._stopped is not None and not (self._waiting and self._is_with_the_server(self._waiting[0])):
+            if self._stopped is not None and not (self._waiting and self._waiting[0][0] is not _Rank.NEW):
                 return
             if not self._has_room():
                 await self._changed.wait()
                 continue
-            is_new, place, rendering = heapq.heappop(self._waiting)
+            rank, place, rendering = heapq.heappop(self._waiting)
             limit = None if rendering.key in self._charged else self._budget.admits(rendering.clip.price)
             if limit is not None:
                 self.stop(limit, f"The next clip ({rendering.key}) would go over {limit.value}.")
-            if is_new and (self._stopped is not None or not await self._has_turn()):
-                heapq.heappush(self._waiting, (is_new, place, rendering))
+            if not await self._may_be_sent(rank):
+                heapq.heappush(self._waiting, (rank, place, rendering))
                 continue
             if rendering.key not in self._charged:
                 self._charged.add(rendering.key)
                 self._budget.commit(rendering.clip.price)
             self._in_flight.add(rendering.key)
-            self._sent_at[rendering.key] = time.monotonic()
+            self._began_at[rendering.key] = time.monotonic()
             task = asyncio.create_task(self._render(rendering))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
-
-    @staticmethod
-    def _is_with_the_server(waiting: tuple[bool, int, ClipRendering]) -> bool:
-        return not waiting[0]
 
     @property
     def _is_broken_off(self) -> bool:
         return self._crash is not None or (self._stopped is not None and not self._stopped[0].finishes_jobs)
 
-    async def _has_turn(self) -> bool:
-        """Wait for the turn of one request, unless the batch stops meanwhile."""
+    async def _may_be_sent(self, rank: _Rank) -> bool:
+        """Wait for the turn of a request that submits, unless the batch stops meanwhile."""
+        if rank is _Rank.WITH_THE_SERVER:
+            return True
         turn = asyncio.create_task(self._line.turn())
-        stopping = asyncio.create_task(self._stopping.wait())
+        # What was perhaps sent is perhaps paid for, and is looked for whatever stops the batch.
+        stopping = asyncio.create_task((self._stopping if rank is _Rank.NEW else self._breaking_off).wait())
         await asyncio.wait({turn, stopping}, return_when=asyncio.FIRST_COMPLETED)
         has_come = turn.done()
         turn.cancel()
@@ -308,6 +316,8 @@ class BatchRun:
         self._changed.set()
         if self._stopped is not None or self._crash is not None:
             self._stopping.set()
+        if self._is_broken_off:
+            self._breaking_off.set()
 
     async def _keep_watch(self) -> None:
         """Notice what only time changes."""
@@ -331,6 +341,8 @@ class BatchRun:
             self.stop(Stop.DEADLINE, "The batch's deadline is over.")
         elif self._line.outage_seconds > LONGEST_OUTAGE:
             self.stop(Stop.SERVER, f"The server has been out of reach for {LONGEST_OUTAGE / 60:.0f} minutes.")
+        elif self._trouble.seconds(time.monotonic()) > LONGEST_OUTAGE:
+            self.stop(Stop.SERVER, f"The server has taken no clip for {LONGEST_OUTAGE / 60:.0f} minutes.")
 
     async def _render(self, rendering: ClipRendering) -> None:
         try:
@@ -339,21 +351,32 @@ class BatchRun:
         except SoraError as error:
             self._landed(rendering)
             await self._failed_with(rendering, error)
+        except Exception as fault:
+            self._landed(rendering)
+            self._unforeseen += 1
+            if self._unforeseen >= _UNFORESEEN:
+                raise
+            log.exception("%s met what nobody foresaw.", rendering.key)
+            self._give_up(rendering, UnforeseenError(rendering.key, fault))
         else:
             self._landed(rendering)
-            self._unstored = 0
+            self._unstored = self._unforeseen = 0
             self._guard.succeeded(rendering.key)
             self._conclude(rendering, kept, None)
 
     async def _rendered(self, rendering: ClipRendering) -> VideoResult:
         """The record of its completed job."""
+        step = rendering.next_step
         try:
-            result = await self._in(self._submitting, rendering.submit)
-        except SoraError as error:
-            self._line.heard(None if isinstance(error, RateLimitedError) else error)
+            result = await self._submitted(rendering)
+        except APIError as error:
+            if not isinstance(error, RateLimitedError):
+                self._line.heard(error)
             raise
-        self._line.heard(None)
-        self._concurrency.taken()
+        if _RANKS[step] is not _Rank.WITH_THE_SERVER and result.artifact is None:
+            self._line.heard(None)
+            self._concurrency.taken()
+            self._trouble.took_one()
         self._guard.begun(rendering.key)
         if not rendering.is_open:
             # It was found where it would have been kept, and costs nothing.
@@ -370,93 +393,117 @@ class BatchRun:
         self._concurrency.ended()
         return result
 
+    async def _submitted(self, rendering: ClipRendering) -> VideoResult:
+        submitting = self._submitting.submit(rendering.submit)
+        self._being_submitted.add(submitting)
+        submitting.add_done_callback(self._being_submitted.discard)
+        return await asyncio.wrap_future(submitting)
+
     async def _kept(self, rendering: ClipRendering, result: VideoResult) -> VideoResult:
         tries = 0
         while True:
+            began = time.monotonic()
             try:
                 return await self._in(self._fetching, rendering.keep, result)
             except DownloadError as error:
                 tries += 1
+                allowed = self._limits.item_retries
                 if isinstance(error, NotStoredError):
-                    self._not_stored(error)
-                if tries > self._limits.item_retries or self._stopped is not None:
+                    self._not_stored(error, began)
+                    # Where it is not this file alone, the batch stops after as many.
+                    allowed = max(allowed, _UNSTORED)
+                if tries > allowed or self._is_broken_off:
                     raise
-                await self._pause(retry_pause(tries, jitter=random.random()))
+                await self._pause(tries, unless=self._breaking_off)
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait before another try, unless the batch stops meanwhile."""
+    @staticmethod
+    async def _pause(failures: int, *, unless: asyncio.Event) -> None:
+        """Wait before another try, unless that is not wanted any more."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+            async with asyncio.timeout(retry_pause(failures, jitter=random.random())):
+                await unless.wait()
 
     async def _failed_with(self, rendering: ClipRendering, error: SoraError) -> None:
         """Try again, give up, or stop the batch."""
-        self._uncharge(rendering, error)
-        if isinstance(error, RateLimitedError):
-            sent_at, others, now = self._sent_at[rendering.key], len(self._in_flight), time.monotonic()
-            if self._concurrency.refused(sent_at=sent_at, others=others, now=now, retry_after=error.retry_after):
-                self._line.heard(error)
-            self._put_back(rendering)
-        elif isinstance(error, ServerUnreachableError):
-            self._put_back(rendering)
-        elif isinstance(error, RecordUnavailableError | OutputPathUnavailableError):
-            self._not_stored(error)
-            await self._pause(retry_pause(self._unstored, jitter=random.random()))
-            self._put_back(rendering)
-        elif isinstance(error, RecordError):
-            self._crash = error
-        elif isinstance(error, _OF_THE_ACCOUNT):
-            self.stop(Stop.ACCOUNT, str(error))
-            self._put_back(rendering)
-        else:
-            await self._try_again_or_give_up(rendering, error)
+        self._uncharge(rendering)
+        now, began = time.monotonic(), self._began_at[rendering.key]
+        match course_after(error, on_expired=self._on_expired):
+            case Course.SLOW_DOWN:
+                others, told = len(self._in_flight), getattr(error, "retry_after", None)
+                if self._concurrency.refused(sent_at=began, others=others, now=now, retry_after=told):
+                    self._line.heard(error)
+                self._put_back(rendering)
+            case Course.TAKE_TURN:
+                self._put_back(rendering)
+            case Course.STORE_AGAIN:
+                self._not_stored(error, began)
+                await self._pause(self._unstored, unless=self._stopping)
+                self._put_back(rendering)
+            case Course.BREAK_OFF:
+                self._crash = error
+            case Course.STOP_BATCH:
+                self.stop(Stop.ACCOUNT, str(error))
+                self._put_back(rendering)
+            case Course.WATCH_AGAIN if self._line.outage_seconds or self._has_retry(rendering):
+                self._put_back(rendering)
+            case Course.RETRY if self._is_the_servers_fault(rendering, error, now):
+                await self._pause(self._failures.get(rendering.key, 0) + 1, unless=self._stopping)
+                self._put_back(rendering)
+            case course:
+                await self._count_failure(rendering, error, course)
         self._wake()
 
-    def _uncharge(self, rendering: ClipRendering, error: SoraError) -> None:
-        """What is submitted again is charged again; what surely is not billed is not charged."""
-        if not rendering.is_open:
-            self._charged.discard(rendering.key)
-            if not isinstance(error, _MAY_BE_BILLED):
-                self._budget.release(rendering.clip.price)
+    def _is_the_servers_fault(self, rendering: ClipRendering, error: SoraError, now: float) -> bool:
+        is_submitted = _RANKS[rendering.next_step] is _Rank.WITH_THE_SERVER
+        return not is_submitted and self._trouble.failed(rendering.key, error, now)
 
-    def _not_stored(self, error: SoraError) -> None:
-        self._unstored += 1
-        if self._unstored >= _UNSTORED:
-            self.stop(Stop.OUTPUT, str(error))
-
-    async def _try_again_or_give_up(self, rendering: ClipRendering, error: SoraError) -> None:
+    async def _count_failure(self, rendering: ClipRendering, error: SoraError, course: Course) -> None:
         key = rendering.key
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
         self._guard.begun(key)
         self._guard.failed(key)
         if self._is_broken_off:
             self._put_back(rendering)
-            return
-        if failures <= self._limits.item_retries and self._may_pass(error):
+        elif course is Course.RETRY and self._has_retry(rendering):
+            failures = self._failures[key]
             log.warning("%s failed (%d of %d): %s", key, failures, self._limits.item_retries + 1, error)
-            await self._pause(retry_pause(failures, jitter=random.random()))
+            await self._pause(failures, unless=self._stopping)
             self._put_back(rendering)
-            return
-        if isinstance(error, _FINAL):
-            rendering.conclude()
-        log.warning("%s failed: %s", key, error)
+        else:
+            if course is Course.GIVE_UP:
+                rendering.conclude()
+            log.warning("%s failed: %s", key, error)
+            self._give_up(rendering, error)
+
+    def _has_retry(self, rendering: ClipRendering) -> bool:
+        """Count a failure, and tell whether the clip may be tried again."""
+        failures = self._failures[rendering.key] = self._failures.get(rendering.key, 0) + 1
+        return failures <= self._limits.item_retries
+
+    def _give_up(self, rendering: ClipRendering, error: SoraError) -> None:
         self._conclude(rendering, rendering.last_result(), error)
 
-    def _may_pass(self, error: SoraError) -> bool:
-        if isinstance(error, VideoExpiredError):
-            return self._on_expired == "rerender"
-        if isinstance(error, VideoUnreachableError | UncertainSubmissionError | DownloadError):
-            # Its job was left in place, and a video that was not fetched was tried often enough.
-            return False
-        return error.retryable and not isinstance(error, _FINAL)
+    def _uncharge(self, rendering: ClipRendering) -> None:
+        """What is submitted again is charged again; what surely is not billed is not charged."""
+        if not rendering.is_open:
+            self._charged.discard(rendering.key)
+            if rendering.record is None or not may_be_billed(rendering.record):
+                self._budget.release(rendering.clip.price)
+
+    def _not_stored(self, error: SoraError, began: float) -> None:
+        """A file or a record found no place. What was under way already when that last happened tells nothing new."""
+        if began < self._unstored_at:
+            return
+        self._unstored += 1
+        self._unstored_at = time.monotonic()
+        if self._unstored >= _UNSTORED:
+            self.stop(Stop.OUTPUT, str(error))
 
     def _put_back(self, rendering: ClipRendering) -> None:
-        """Let it wait for its turn. What is with the server already goes first, whatever its priority."""
+        """Let it wait for its turn."""
         if self._stopped is not None:
             # It is left for another attempt: once a batch stops, each clip is seen to at most once more.
             return
-        is_new = rendering.next_step is NextStep.SUBMIT
-        heapq.heappush(self._waiting, (is_new, self._places[rendering.key], rendering))
+        heapq.heappush(self._waiting, (_RANKS[rendering.next_step], self._places[rendering.key], rendering))
 
     def _landed(self, rendering: ClipRendering) -> None:
         self._in_flight.discard(rendering.key)
@@ -491,12 +538,7 @@ class BatchRun:
             await asyncio.to_thread(self._on_progress(self._progress()))
 
     def _progress(self) -> Progress:
-        now = time.monotonic()
-        while len(self._marks) > 1 and self._marks[1][0] < now - _RATE_WINDOW:
-            self._marks.popleft()
-        since, before = self._marks[0]
-        per_minute = (self._done - before) / max(now - since, 0.001) * 60
-        self._marks.append((now, self._done))
+        per_minute = self._rate.per_minute(self._done, time.monotonic())
         left = self._total - self._done
         line = progress_line(
             done=self._done,

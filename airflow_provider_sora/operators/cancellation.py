@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from airflow_provider_sora.exceptions import APIError
+from airflow_provider_sora.videos.record import Phase
 
 if TYPE_CHECKING:
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.operators.interruption import Interruption
+    from airflow_provider_sora.operators.record_store import Records
     from airflow_provider_sora.videos.record import SubmissionRecord
 
 log = logging.getLogger(__name__)
@@ -63,27 +65,46 @@ def cancel_record(hook: SoraHook, record: SubmissionRecord, *, why: str) -> None
     cancel(hook, video_id, why=why, insist=True)
 
 
-def stop_if_ended(interruption: Interruption, hook: SoraHook, video_ids: Sequence[str]) -> bool:
+def cancel_and_close(hook: SoraHook, store: Records, record: SubmissionRecord, *, of: str) -> None:
+    """Cancel the job on a record, and put on record that nothing is to be gone on with.
+
+    :param hook: the server.
+    :param store: where the record is kept.
+    :param record: of a request that was since changed.
+    :param of: what was changed, a noun.
+    :raises APIError: the server is in passing trouble; a retry cancels it.
+    """
+    cancel_record(hook, record, why=f"it is of a {of} that was since changed")
+    over = record.restored(dict).failed(
+        code="replaced", message=f"The {of} was changed.", job="cancelled, where the server can"
+    )
+    store.save(record.advanced(Phase.FINISHED, over))
+
+
+def stop_if_ended(interruption: Interruption, hook: SoraHook, live: Callable[[], Sequence[str]]) -> None:
     """Cancel the jobs of a task that Airflow ends, if that is because a person ended it.
 
     :param interruption: asks whether it is.
     :param hook: the server.
-    :param video_ids: jobs that may run.
-    :return: whether a person ended the task.
+    :param live: gives the jobs that may run, asked once it is known: meanwhile a create may have been answered.
     """
     is_ended = interruption.signalled()
     interruption.jobs_are_stopped = bool(is_ended)
     if is_ended:
-        _cancel_all(hook, video_ids)
-    for video_id in () if is_ended else video_ids:
+        cancel_all(hook, live())
+    for video_id in () if is_ended else live():
         if is_ended is None:
             log.warning("Airflow did not tell whether the task was ended; video %s was left in place.", video_id)
         else:
             log.info("Video %s was left in place: the task was interrupted, not ended.", video_id)
-    return bool(is_ended)
 
 
-def _cancel_all(hook: SoraHook, video_ids: Sequence[str]) -> None:
+def cancel_all(hook: SoraHook, video_ids: Sequence[str]) -> None:
+    """Cancel the jobs of a task that a person ended, as many at a time as the little time asks for.
+
+    :param hook: the server.
+    :param video_ids: jobs that may run.
+    """
     if len(video_ids) < 2:
         for video_id in video_ids:
             cancel(hook, video_id, why=_ENDED)

@@ -155,7 +155,7 @@ class Rendering:
 
     def killed(self) -> None:
         """Cancel the job if a person ended the task; leave it where only the worker ends, for a retry to go on."""
-        stop_if_ended(self._interruption, self.hook, [self.video_id] if self.video_id else [])
+        stop_if_ended(self._interruption, self.hook, lambda: [self.video_id] if self.video_id else [])
 
     def _begin(self, *, replaces: bool) -> dict[str, Any]:
         resolution, snapshot = self._resolved()

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.exceptions import RecordUnavailableError
-from airflow_provider_sora.operators.cancellation import cancel_record
-from airflow_provider_sora.operators.record_store import Records, RecordStore
+from airflow_provider_sora.operators.cancellation import cancel_and_close
+from airflow_provider_sora.operators.record_store import RecordStore
 from airflow_provider_sora.videos.record import Phase, SubmissionRecord
 
 if TYPE_CHECKING:
@@ -82,26 +82,10 @@ class SceneRecords:
         still_open = self.open()
         for place in places:
             if place in still_open:
-                cancel_and_close(hook, self._store(place), still_open[place])
+                cancel_and_close(hook, self._store(place), still_open[place], of="storyboard")
 
     def _store(self, place: int) -> RecordStore:
         return RecordStore(self._context, item=scene_name(place))
-
-
-def cancel_and_close(hook: SoraHook, store: Records, record: SubmissionRecord, *, of: str = "storyboard") -> None:
-    """Cancel the job on a record, and put on record that nothing is to be gone on with.
-
-    :param hook: the server.
-    :param store: where the record is kept.
-    :param record: of a request that was since changed.
-    :param of: what was changed.
-    :raises APIError: the server is in passing trouble; a retry cancels it.
-    """
-    cancel_record(hook, record, why=f"it is of a {of} that was since changed")
-    over = record.restored(dict).failed(
-        code="replaced", message=f"The {of} was changed.", job="cancelled, where the server can"
-    )
-    store.save(record.advanced(Phase.FINISHED, over))
 
 
 def scene_name(place: int) -> str:

@@ -21,11 +21,11 @@ from airflow_provider_sora.media.frames import last_frame, require_av
 from airflow_provider_sora.media.keeping import keep_file, require_match
 from airflow_provider_sora.media.stitch import join
 from airflow_provider_sora.media.storage import READ_BYTES, Spooled, describe, is_local, spool
-from airflow_provider_sora.operators.cancellation import cancel, stop_if_ended
+from airflow_provider_sora.operators.cancellation import cancel, cancel_and_close, stop_if_ended
 from airflow_provider_sora.operators.interruption import Interruption
 from airflow_provider_sora.operators.keeping import found_before, target_of
 from airflow_provider_sora.operators.record_store import RecordStore
-from airflow_provider_sora.operators.scene_records import SceneRecords, cancel_and_close, scene_name
+from airflow_provider_sora.operators.scene_records import SceneRecords, scene_name
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.videos.arguments import refusal
 from airflow_provider_sora.videos.record import Phase, SubmissionRecord
@@ -122,7 +122,7 @@ class Stitching:
 
     def killed(self) -> None:
         """Cancel the jobs of a task that a person ended."""
-        stop_if_ended(self._interruption, self.hook, self._live())
+        stop_if_ended(self._interruption, self.hook, self._live)
 
     def _live(self) -> tuple[str, ...]:
         """The jobs of scenes that may run, without asking Airflow: this is needed in a signal's handler too."""
@@ -168,7 +168,7 @@ class Stitching:
         whole = RecordStore(self.context)
         record = whole.load()
         if record is not None and record.phase is not Phase.FINISHED:
-            cancel_and_close(self.hook, whole, record)
+            cancel_and_close(self.hook, whole, record, of="storyboard")
         self._records.cancel_open(self.hook, range(len(scenes), self._records.count))
 
     def _checked(self, planned: VideoResult, scenes: Sequence[VideoRequest], *, goes_on: bool) -> dict[str, Any] | None:

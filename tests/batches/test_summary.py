@@ -15,8 +15,6 @@ from airflow_provider_sora.batches.summary import (
     ItemOutcome,
     Tally,
     blank_entry,
-    next_progress,
-    progress_line,
     verdict,
 )
 from airflow_provider_sora.snapshots.resolution import Reason, Resolution
@@ -300,35 +298,3 @@ class TestTheVerdict:
         told = verdict(summary(*[entry("succeeded")] * 1999, entry("failed")), 1.0)
         assert told is not None
         assert "(99.9 %)" in told
-
-
-class TestProgress:
-    def test_is_a_line(self) -> None:
-        assert progress_line(
-            done=312, total=1000, failed=3, in_flight=100, per_minute=20.06, cost_usd=31.2, eta_seconds=2040
-        ) == ("312 of 1,000 done (3 failed), 100 in flight, 20.1 a minute, about 34 min left, 31.20 USD")
-
-    def test_leaves_out_what_is_not_known(self) -> None:
-        assert progress_line(
-            done=0, total=12, failed=0, in_flight=12, per_minute=0.0, cost_usd=None, eta_seconds=None
-        ) == ("0 of 12 done, 12 in flight, 0.0 a minute")
-
-    @pytest.mark.parametrize(
-        ("seconds", "told"),
-        [
-            (0.0, "1 s"),
-            (44.1, "45 s"),
-            (90.0, "2 min"),
-            (5340.0, "89 min"),
-            (5400.0, "1 h 30 min"),
-            (7199.0, "2 h 0 min"),
-            (129_540.0, "35 h 59 min"),
-            (183_600.0, "2 d 3 h"),
-        ],
-    )
-    def test_tells_a_time_as_people_do(self, seconds: float, told: str) -> None:
-        line = progress_line(done=1, total=2, failed=0, in_flight=1, per_minute=1.0, cost_usd=None, eta_seconds=seconds)
-        assert line.endswith(f", about {told} left")
-
-    def test_is_told_often_at_first_and_rarely_later(self) -> None:
-        assert [next_progress(lines) for lines in (0, 1, 2, 3, 4, 1000)] == [10, 20, 30, 60, 60, 60]

@@ -436,7 +436,7 @@ class TestFailures:
     def test_what_failed_too_often_is_rendered_by_a_retry(self, sora: EmulatorProcess, tmp_path: Path) -> None:
         before, ti = created(sora), TaskInstanceDouble()
         sora.arm({**FAILURE, "times": 6})
-        with pytest.raises(BatchIncompleteError, match=r"Only 0 of the 3 clips .* A retry renders the failed ones"):
+        with pytest.raises(BatchIncompleteError, match=r"Only 0 of the 3 clips .* A retry goes on with jobs"):
             run_task(batch(keyed(*"abc"), tmp_path, item_retries=1, max_in_flight=1), ti)
         first = ti.xcoms["return_value"]
         assert (first["failed"], first["errors"]) == (3, {"video_generation_failed": 3})

@@ -31,7 +31,7 @@ from airflow_provider_sora.hooks.sora import SoraHook
 from airflow_provider_sora.media.group_commit import GroupCommit
 from airflow_provider_sora.media.journal import Journal
 from airflow_provider_sora.media.storage import Spooled
-from airflow_provider_sora.operators import batch_attempt, batch_clip, batch_run, interruption, submission
+from airflow_provider_sora.operators import batch_clip, batch_report, batch_run, interruption, submission
 from airflow_provider_sora.operators.batch import SoraBatchOperator
 from airflow_provider_sora.operators.batch_clip import ClipRendering
 from airflow_provider_sora.operators.batch_plan import Planner
@@ -197,7 +197,7 @@ MOMENTS = [
     pytest.param(Spooled, "commit", True, 2, id="before a file's sidecar"),
     pytest.param(batch_clip, "keep_video", True, 2, id="after a file was kept"),
     pytest.param(ClipRendering, "keep", True, 2, id="after an item is finished"),
-    pytest.param(batch_attempt, "write_manifest", False, 1, id="before the manifest"),
+    pytest.param(batch_report, "write_manifest", False, 1, id="before the manifest"),
 ]
 
 KEYS = [item["key"] for item in ITEMS]
