@@ -47,7 +47,7 @@ def sora_sharded_batch():
         retries=2,
     ).expand(shard=shard(3))
 
-    SoraMergeBatchesOperator(task_id="merge", batches=render.output, output_path=FOLDER, min_success_rate=0.9)
+    SoraMergeBatchesOperator(task_id="merge", batches=render.output, parts=3, output_path=FOLDER, min_success_rate=0.9)
 
 
 sora_sharded_batch()

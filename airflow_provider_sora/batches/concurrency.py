@@ -31,11 +31,6 @@ class ConcurrencyLimit:
         self._rests_until = -math.inf
         self._is_on_probation = False
 
-    @property
-    def width(self) -> int:
-        """The limit in force at present."""
-        return self._width
-
     def has_room(self, *, in_flight: int, now: float) -> bool:
         """Whether one more may be submitted.
 

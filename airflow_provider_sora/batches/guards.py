@@ -34,7 +34,9 @@ class Stop(StrEnum):
     DEADLINE = "deadline"
     """Its time is over."""
     ENDED = "ended"
-    """Its task was told to end: by a person, a worker's shutdown or ``execution_timeout``."""
+    """Its task was told to end, by a person or a worker's shutdown."""
+    TIMEOUT = "execution_timeout"
+    """The time of this attempt is nearly over."""
     OUTPUT = "output_path"
     """Files cannot be written any more."""
     ACCOUNT = "account"
@@ -45,7 +47,12 @@ class Stop(StrEnum):
     @property
     def finishes_jobs(self) -> bool:
         """Whether jobs in flight, which are paid for, are waited for and kept."""
-        return self not in (Stop.ENDED, Stop.OUTPUT, Stop.SERVER)
+        return self not in (Stop.ENDED, Stop.TIMEOUT, Stop.OUTPUT, Stop.SERVER)
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether it is one that the batch's author set, by an argument of this name."""
+        return self in (Stop.COST, Stop.QUOTA, Stop.FAILURES, Stop.DEADLINE)
 
 
 @dataclass(frozen=True, kw_only=True)

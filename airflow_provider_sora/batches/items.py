@@ -8,42 +8,25 @@ import json
 import math
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
-from airflow_provider_sora.exceptions import InvalidRequestError
-from airflow_provider_sora.videos.arguments import refusal, shown, whole
+from airflow_provider_sora.videos.arguments import GENERATION_ARGUMENTS, refusal, shown, whole
 
 #: Arguments of a request that an item may give.
-ARGUMENTS = (
-    "prompt",
-    "seconds",
-    "size",
-    "style",
-    "style_tuning",
-    "seed",
-    "negative_prompt",
-    "fps",
-    "num_frames",
-    "guidance_scale",
-    "num_inference_steps",
-    "input_reference",
-    "fit",
-    "cameos",
-    "scenes",
-    "render_as",
-    "extra_body",
-)
+ARGUMENTS = (*GENERATION_ARGUMENTS, "scenes", "render_as")
 
 MAX_KEY_CHARACTERS = 200
 
-#: Items that a refusal tells of; more would hide what to do about them.
-MAX_ITEMS_TOLD = 20
+#: Faults that a refusal tells of, and places that it names for each; more would hide what to do about them.
+MAX_FAULTS_TOLD = 20
+MAX_PLACES_TOLD = 5
 
 _OWN = frozenset({*ARGUMENTS, "key", "priority"})
 _OF_THE_BATCH = frozenset({"model", "snapshot", "output_path"})
+_TEXTS = frozenset({"prompt", "size", "style", "negative_prompt", "input_reference", "fit", "render_as"})
 _IN_JSON = ("style_tuning", "extra_body", "scenes")
 
 #: How like a known name a field must be to be taken for a mistyped one: "promt" is, "site" is not ("size").
@@ -87,7 +70,7 @@ class Item:
     @property
     def labels(self) -> dict[str, Any]:
         """Its other fields, such as a product or a campaign, which are kept in the result manifest."""
-        return {name: value for name, value in self.fields.items() if name not in _OWN}
+        return labels_of(self.fields)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,15 +80,21 @@ class InvalidItem:
     :param place: where it was found.
     :param key: its key, None where it has none that can be told.
     :param faults: clauses, at least one.
+    :param labels: what its author wrote beside it, as far as it can be read.
     """
 
     place: str
     key: str | None
     faults: tuple[str, ...]
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the result manifest."""
-        return {"place": self.place, "key": self.key, "faults": list(self.faults)}
+
+def labels_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an item's author wrote beside it.
+
+    :param fields: all that its row gives.
+    """
+    return {name: value for name, value in fields.items() if name not in _OWN}
 
 
 def rows_of(items: Sequence[Any]) -> list[Row]:
@@ -153,19 +142,26 @@ def in_order(items: Iterable[Item]) -> list[Item]:
     return sorted(items, key=lambda item: -item.priority)
 
 
-def refusal_of(invalid: Sequence[InvalidItem], *, total: int, source: str) -> InvalidRequestError:
-    """The error for a batch of which some items cannot be rendered.
+def told_faults(invalid: Sequence[InvalidItem], *, total: int, source: str) -> str:
+    """Which items cannot be rendered, and why: a clause for people. What is wrong with many is told once.
 
     :param invalid: those items.
     :param total: how many there are with the others.
     :param source: where they come from, without passwords.
     """
-    told = "; ".join(f"{item.place}: {', '.join(item.faults)}" for item in invalid[:MAX_ITEMS_TOLD])
-    more = f"; and {len(invalid) - MAX_ITEMS_TOLD:,} more" if len(invalid) > MAX_ITEMS_TOLD else ""
-    return InvalidRequestError(
-        f"Nothing was submitted: {len(invalid):,} of {total:,} items of {source} cannot be rendered: {told}{more}. "
-        'Mend them, or render the others with on_invalid="skip".'
-    )
+    places: dict[str, list[str]] = {}
+    for item in invalid:
+        places.setdefault(", ".join(item.faults), []).append(item.place)
+    told = "; ".join(f"{_told_places(where)}: {faults}" for faults, where in list(places.items())[:MAX_FAULTS_TOLD])
+    more = sum(len(where) for where in list(places.values())[MAX_FAULTS_TOLD:])
+    others = f"; and {more:,} more" if more else ""
+    return f"{len(invalid):,} of {total:,} items of {source} cannot be rendered: {told}{others}"
+
+
+def _told_places(places: Sequence[str]) -> str:
+    if len(places) <= MAX_PLACES_TOLD:
+        return " and ".join(places)
+    return f"{', '.join(places[:MAX_PLACES_TOLD])} and {len(places) - MAX_PLACES_TOLD:,} more"
 
 
 class _Reading:
@@ -194,7 +190,7 @@ class _Reading:
         return Item(key=key, place=self.place, priority=self.priority, arguments=self.arguments, fields=self.fields)
 
     def invalid(self) -> InvalidItem:
-        return InvalidItem(place=self.place, key=self.key, faults=tuple(self.faults))
+        return InvalidItem(place=self.place, key=self.key, faults=tuple(self.faults), labels=labels_of(self.fields))
 
     def _plain_fields(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         """What is given, in the types of JSON."""
@@ -215,15 +211,16 @@ class _Reading:
 
     def _argument(self, name: str) -> Any:
         value = self.fields[name]
-        if name == "prompt" and not isinstance(value, str):
-            self.faults.append(f"its prompt is {shown(value)}, not a text")
         if not isinstance(value, str):
+            if name in _TEXTS:
+                self.faults.append(f"its {name} is {shown(value)}, not a text")
             return value
         if name == "cameos" and not value.lstrip().startswith("["):
             return [part for each in value.split(";") if (part := each.strip())]
         if name == "cameos" or name in _IN_JSON:
             try:
-                return json.loads(value)
+                # Python's JSON knows NaN, and reads what is nested too deeply to be written again.
+                return _plain(json.loads(value))
             except (ValueError, RecursionError):
                 # Not the parser's words: a row may be long, and hold what nobody meant to be shown.
                 self.faults.append(f"its {name} is not JSON")

@@ -38,7 +38,7 @@ _MINUTE = 60.0
 class Pacer:
     """The line in which all requests of a batch stand: those that start jobs and those that ask for them.
 
-    Requests wait for their turn one at a time, under a lock::
+    Requests wait for their turn one at a time, under a lock, and questions before it under one of their own::
 
         async with lock:
             await sleep(pacer.reserve(clock()))
@@ -67,6 +67,7 @@ class Pacer:
         self._outage_began: float | None = None
         self._unreachable_until = -math.inf
         self._line_ends = -math.inf
+        self._questions_end = -math.inf
         self._began = math.inf
         self._sent: deque[float] = deque()
 
@@ -86,13 +87,24 @@ class Pacer:
         """
         start = max(now, self._limited_until, self._unreachable_until)
         if (rate := self.requests_per_minute) is not None:
-            spacing = _MINUTE / rate
-            burst = max(1, math.floor(rate / _MINUTE))
-            start = max(start, self._line_ends - (burst - 1) * spacing)
-            self._line_ends = max(self._line_ends, start) + spacing
+            start, self._line_ends = _place(start, self._line_ends, rate)
         self._forget(now)
         self._sent.append(start)
         self._began = min(self._began, start)
+        return start - now
+
+    def reserve_question(self, now: float) -> float:
+        """Take the next place among the questions, which then waits in the line as any other request.
+
+        With a limit in force at most a quarter of the requests are questions, whether one is for a page of a list or
+        for a single job; the others start jobs.
+
+        :param now: the time.
+        :return: seconds until the question may go into the line.
+        """
+        if (rate := self.requests_per_minute) is None:
+            return 0.0
+        start, self._questions_end = _place(now, self._questions_end, rate * _QUESTIONS)
         return start - now
 
     def held(self, now: float) -> float:
@@ -162,13 +174,13 @@ class Pacer:
         return 0.0 if self._outage_began is None else now - self._outage_began
 
     def polling_interval(self, *, in_flight: int, expected_seconds: float | None) -> float:
-        """The pause between two rounds of questions for all jobs in flight.
+        """The pause between two rounds of questions for all jobs in flight. A limit may make it longer: see
+        :meth:`reserve_question`.
 
         A round takes a request for each 100 jobs. A clip is looked at twenty times while it renders, but at least
         every 1.5 s and at most every 0.25 s for each page: with up to 100 in flight, half of the clips are seen to be
         ready within 0.75 s, which the next submission waits for. A full page costs at most 1.5 questions a clip where
-        clips take up to 225 s, since one answers for all of them. With a limit in force, at most a quarter of the
-        requests are questions; the others start jobs.
+        clips take up to 225 s, since one answers for all of them.
 
         :param in_flight: jobs with the server.
         :param expected_seconds: typical time to render, None where not known.
@@ -176,10 +188,7 @@ class Pacer:
         """
         pages = max(1, math.ceil(in_flight / PAGE))
         look = LONGEST_LOOK if expected_seconds is None else expected_seconds / _LOOKS
-        interval = pages * min(max(look, SHORTEST_LOOK), LONGEST_LOOK)
-        if (rate := self.requests_per_minute) is not None:
-            interval = max(interval, pages * _MINUTE / (rate * _QUESTIONS))
-        return interval
+        return pages * min(max(look, SHORTEST_LOOK), LONGEST_LOOK)
 
     def _rate_seen(self, now: float) -> float:
         """Requests a minute, by those of the last minute; a batch that is younger is judged by the time it had."""
@@ -196,6 +205,14 @@ class Pacer:
         self._failures = 0
         self._outage_began = None
         self._unreachable_until = -math.inf
+
+
+def _place(earliest: float, line_ends: float, rate: float) -> tuple[float, float]:
+    """When the next of evenly spaced requests may go, and where the line ends then."""
+    spacing = _MINUTE / rate
+    burst = max(1, math.floor(rate / _MINUTE))
+    start = max(earliest, line_ends - (burst - 1) * spacing)
+    return start, max(line_ends, start) + spacing
 
 
 def _doubled(before: int, longest: float) -> float:

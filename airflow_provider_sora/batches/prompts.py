@@ -28,7 +28,7 @@ class PromptTemplate:
         except jinja2.TemplateSyntaxError as error:
             raise ConfigurationError(
                 f"Nothing was submitted: prompt is not a template that Jinja can read, see its line {error.lineno}: "
-                f"{error.message}."
+                f"{(error.message or '').rstrip('.')}."
             ) from None
 
     #: Names of the item's fields that it mentions, as ``item.city`` or ``item["city"]``.

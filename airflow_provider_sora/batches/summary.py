@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import Any, Final
 from unicodedata import category
 
+from airflow_provider_sora.batches.guards import Price
 from airflow_provider_sora.exceptions import SoraError
 from airflow_provider_sora.timestamps import isoformat
 from airflow_provider_sora.videos.request import VideoRequest
@@ -131,6 +132,7 @@ class Tally:
         manifest: str,
         began_at: datetime,
         ended_at: datetime,
+        spent: Price | None = None,
         stopped: tuple[str, str] | None = None,
     ) -> dict[str, Any]:
         """The batch in plain values, under 4,096 bytes as JSON whatever the entries hold.
@@ -141,6 +143,7 @@ class Tally:
         :param manifest: where the entries are; cut beyond 2,200 bytes as JSON.
         :param began_at: when the batch began.
         :param ended_at: when it ended.
+        :param spent: what all submissions of all attempts were or may be billed, None where it is not known.
         :param stopped: a :class:`~airflow_provider_sora.batches.guards.Stop` or another word, and a sentence for
             people; None where it ran to its end.
         """
@@ -160,6 +163,10 @@ class Tally:
                 "rescue_rate": _share(self._rescued, self._first_attempt_failed),
             },
             "usage": {name: round(math.fsum(known), 6) if known else None for name, known in self._usage.items()},
+            "spent": {
+                "quota_units": None if spent is None else spent.quota_units,
+                "estimated_cost_usd": None if spent is None else spent.cost_usd,
+            },
             "began_at": isoformat(began_at),
             "ended_at": isoformat(ended_at),
             "seconds": round(max((ended_at - began_at).total_seconds(), 0.0), 3),

@@ -8,15 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from airflow_provider_sora.batches.pacing import Pacer
-from airflow_provider_sora.client.client import AsyncSoraClient, Page
 from airflow_provider_sora.client.settings import ServerSettings
+from airflow_provider_sora.client.shared_polling import PollingClient
 from airflow_provider_sora.exceptions import RateLimitedError, ServerUnreachableError, SoraError
-from airflow_provider_sora.videos.job import VideoJob
 
 _Answer = TypeVar("_Answer")
 
 
-class Line:
+class RequestQueue:
     """Where requests wait for their turn, on one event loop.
 
     :param pacer: says how long.
@@ -27,6 +26,7 @@ class Line:
         self.pacer = pacer
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._questions = asyncio.Lock()
 
     async def turn(self) -> None:
         """Wait until the next request may be sent."""
@@ -36,6 +36,12 @@ class Line:
                 await asyncio.sleep(pause)
                 # Another request may have been refused meanwhile.
                 pause = self.pacer.held(self._clock())
+
+    async def turn_to_ask(self) -> None:
+        """Wait until the next question may be sent. One at a time is in the queue: many would hold up the next job."""
+        async with self._questions:
+            await asyncio.sleep(self.pacer.reserve_question(self._clock()))
+            await self.turn()
 
     def heard(self, error: SoraError | None) -> None:
         """What a request came to.
@@ -55,39 +61,24 @@ class Line:
         return self.pacer.outage_seconds(self._clock())
 
 
-class PacedClient:
+class PacedClient(PollingClient):
     """Asks for jobs, each question in its turn and once.
 
     :param settings: the server.
-    :param line: where its questions wait.
+    :param queue: where its questions wait.
     """
 
-    def __init__(self, settings: ServerSettings, line: Line) -> None:
-        self.settings = settings
-        self._client = AsyncSoraClient(settings, attempts=1)
-        self._line = line
-
-    async def retrieve(self, video_id: str) -> VideoJob:
-        """How a job stands.
-
-        :param video_id: the id that create returned.
-        """
-        return await self._asked(lambda: self._client.retrieve(video_id))
-
-    async def list(self, *, limit: int, after: str | None) -> Page:
-        """A page of the list of videos, the newest first.
-
-        :param limit: how many at most.
-        :param after: the id behind which to begin.
-        """
-        return await self._asked(lambda: self._client.list(limit=limit, after=after))
+    def __init__(self, settings: ServerSettings, queue: RequestQueue) -> None:
+        super().__init__(settings)
+        self._queue = queue
 
     async def _asked(self, question: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        await self._line.turn()
+        # To wait for one's turn is no silence of the server: its time begins when the question is sent.
+        await self._queue.turn_to_ask()
         try:
-            answer = await question()
+            answer = await super()._asked(question)
         except SoraError as error:
-            self._line.heard(error)
+            self._queue.heard(error)
             raise
-        self._line.heard(None)
+        self._queue.heard(None)
         return answer

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from airflow_provider_sora.batches.pacing import LONGEST_TOLD_PAUSE
 from airflow_provider_sora.exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -34,9 +35,6 @@ UNKNOWN_RENDER_SECONDS = 60.0
 #: Bounds of the pause between two questions, in seconds.
 SHORTEST_PAUSE = 0.2
 LONGEST_PAUSE = 30.0
-
-#: The longest ``Retry-After`` that is slept through between two questions, in seconds.
-LONGEST_TOLD_PAUSE = 300.0
 
 #: Share of the remaining time that is slept through before the first question.
 _FIRST_LOOK = 0.9

@@ -11,27 +11,25 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+from airflow_provider_sora.batches.pacing import PAGE
 from airflow_provider_sora.client.backends import backend_named
 from airflow_provider_sora.client.calls import POLL_TIMEOUT
 from airflow_provider_sora.client.client import AsyncSoraClient, Page
 from airflow_provider_sora.client.polling import Outcome, Wait, Watch
 from airflow_provider_sora.client.settings import ServerSettings
 from airflow_provider_sora.client.waiting import began, report, steady_clock
-from airflow_provider_sora.exceptions import RejectedError, SoraError
+from airflow_provider_sora.exceptions import RejectedError, ResponseLostError, SoraError
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
 
 #: Seconds that pass at least for each page of a list: what comes due meanwhile is answered by the next one.
 PAGE_INTERVAL = 2.0
-
-#: Jobs that a list answers for.
-PAGE = 100
 
 #: From so many jobs on they are asked for together, at intervals; fewer are each asked for when they are due.
 CROWD = 10
@@ -42,6 +40,8 @@ AT_ONCE = 16
 #: Seconds without lists after one that could not be had, doubled each time up to the longest.
 LIST_REST = 60.0
 LONGEST_LIST_REST = 600.0
+
+_Answer = TypeVar("_Answer")
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,7 @@ async def wait_together(settings: ServerSettings, watch: Watch, *, first_look: f
     """
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
     if settings not in pollers:
-        # One attempt a question: the pauses between the questions are the back-off.
-        pollers[settings] = SharedPoller(AsyncSoraClient(settings, attempts=1))
+        pollers[settings] = SharedPoller(PollingClient(settings))
     poller = pollers[settings]
     try:
         return await poller.wait(watch, first_look=first_look)
@@ -86,7 +85,7 @@ class _Waiting:
 
 
 class Questions(Protocol):
-    """What a poller asks of a server, as :class:`AsyncSoraClient` does."""
+    """What a poller asks of a server, as :class:`PollingClient` does."""
 
     @property
     def settings(self) -> ServerSettings:
@@ -97,6 +96,43 @@ class Questions(Protocol):
 
     async def list(self, *, limit: int, after: str | None) -> Page:
         """A page of the list of videos, the newest first."""
+
+
+class PollingClient:
+    """Asks for jobs, each question once: the pauses between the questions are the back-off.
+
+    :param settings: the server.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self._client = AsyncSoraClient(settings, attempts=1)
+
+    async def retrieve(self, video_id: str) -> VideoJob:
+        """How a job stands.
+
+        :param video_id: the id that create returned.
+        """
+        return await self._asked(lambda: self._client.retrieve(video_id))
+
+    async def list(self, *, limit: int, after: str | None) -> Page:
+        """A page of the list of videos, the newest first.
+
+        :param limit: how many at most.
+        :param after: the id behind which to begin.
+        """
+        return await self._asked(lambda: self._client.list(limit=limit, after=after))
+
+    async def _asked(self, question: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """The answer to a question, sent now."""
+        try:
+            # The call's own limit is one for each part of the answer, and a server may send it byte by byte.
+            async with asyncio.timeout(POLL_TIMEOUT):
+                return await question()
+        except TimeoutError:
+            raise ResponseLostError(
+                f"{self.settings.host} did not answer a question for jobs within {POLL_TIMEOUT:g} s."
+            ) from None
 
 
 def _unhurried(waiting: int) -> float:
@@ -228,10 +264,10 @@ class SharedPoller:
     async def _ask_by_list(self, due: list[_Waiting]) -> None:
         """Ask for all by the server's list, and for those that it does not show one by one."""
         missing = {waiting.watch.video_id for waiting in (self._waiting if self._is_eager else due)}
+        ended_badly: set[str] = set()
         try:
-            async with asyncio.timeout(POLL_TIMEOUT):
-                await self._ask_page_by_page(missing)
-        except (SoraError, TimeoutError) as error:
+            await self._ask_page_by_page(missing, ended_badly)
+        except SoraError as error:
             # That a list cannot be had says nothing of a job.
             self._no_list_until = time.monotonic() + min(LIST_REST * 2**self._list_failures, LONGEST_LIST_REST)
             self._list_failures += 1
@@ -240,10 +276,13 @@ class SharedPoller:
             self._list_failures = 0
         finally:
             self._is_listing = False
+        for waiting in list(self._waiting):
+            if waiting.watch.video_id in ended_badly and waiting not in due and waiting.due < math.inf:
+                self._begin(self._ask_for_one(waiting), [waiting])
         await asyncio.gather(*(self._ask_for_one(each) for each in due if each.watch.video_id in missing))
 
-    async def _ask_page_by_page(self, missing: set[str]) -> None:
-        """Tell what the list shows, and take it from what is missing."""
+    async def _ask_page_by_page(self, missing: set[str], ended_badly: set[str]) -> None:
+        """Tell what the list shows, take it from what is missing, and note what is to be looked at more closely."""
         after: str | None = None
         # The jobs of others may stand between ours.
         for _ in range(math.ceil(len(self._waiting) / PAGE) + 1):
@@ -254,7 +293,8 @@ class SharedPoller:
                     raise
                 # The job behind which the next page begins was deleted meanwhile.
                 return
-            shown = {job.id: job for job in page.jobs if not _wants_a_closer_look(job)}
+            ended_badly.update(job.id for job in page.jobs if _wants_a_closer_look(job))
+            shown = {job.id: job for job in page.jobs if job.id not in ended_badly}
             # A list answers also for those that are not due yet.
             for waiting in list(self._waiting):
                 if (job := shown.get(waiting.watch.video_id)) is not None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseHook
@@ -17,6 +18,7 @@ from airflow.sdk import BaseHook
 from airflow_provider_sora.exceptions import (
     APIError,
     CatalogError,
+    InvalidRequestError,
     NotFoundError,
     RejectedError,
     SoraError,
@@ -69,6 +71,9 @@ class SoraHook(BaseHook):
         super().__init__()
         self.sora_conn_id = sora_conn_id
         self._create_attempts = create_attempts
+        self._cameos_lock = Lock()
+        self._cameos_sought: set[str] = set()
+        self._server_cameos: tuple[Cameo, ...] | None = None
 
     @cached_property
     def settings(self) -> ConnectionSettings:
@@ -307,16 +312,39 @@ class SoraHook(BaseHook):
 
         :raises InvalidRequestError: a name is the server's several times.
         """
-        from airflow_provider_sora.videos.cameo import completed
-
         if "cameos" not in self.backend.routes or all(cameo.id and cameo.name for cameo in cameos):
             return cameos
+        with self._cameos_lock:
+            return self._completed(cameos)
+
+    def _completed(self, cameos: tuple[Cameo, ...]) -> tuple[Cameo, ...]:
+        """Cameos by the server's list, which is asked for once, and once more for one that is not there: it may be new.
+
+        A batch looks for the same few names with each of its items, when it is planned and when it is sent.
+        """
+        wanted = {cameo.reference for cameo in cameos}
+        if not self._cameos_sought:
+            self._ask_for_cameos(wanted)
         try:
-            known = self.client.list_cameos()
+            return self._by_known_cameos(cameos)
+        except InvalidRequestError:
+            if wanted <= self._cameos_sought:
+                raise
+            self._ask_for_cameos(wanted)
+            return self._by_known_cameos(cameos)
+
+    def _by_known_cameos(self, cameos: tuple[Cameo, ...]) -> tuple[Cameo, ...]:
+        from airflow_provider_sora.videos.cameo import completed
+
+        return cameos if self._server_cameos is None else completed(cameos, self._server_cameos)
+
+    def _ask_for_cameos(self, wanted: set[str]) -> None:
+        try:
+            self._server_cameos = self.client.list_cameos()
         except (NotFoundError, RejectedError):
             # The article shows only how to make one: a server may have no list of them, and answer 404 or 405.
-            return cameos
-        return completed(cameos, known)
+            self._server_cameos = None
+        self._cameos_sought |= wanted
 
     def _server_shutdown_dates(self) -> Mapping[str, date | None] | None:
         """The server's own dates, asked for at most every ten minutes a process; None where it does not tell."""

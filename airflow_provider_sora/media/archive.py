@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_sora.exceptions import OutputPathError
+from airflow_provider_sora.exceptions import OutputPathError, OutputPathUnavailableError
 from airflow_provider_sora.media.storage import describe, place, sha256_of, sidecar_path, size_of, spool
 
 if TYPE_CHECKING:
@@ -98,20 +98,27 @@ def read_sidecar(target: ObjectStoragePath) -> dict[str, Any] | None:
     """The provenance of a file, None where there is none.
 
     :param target: the file that it describes.
-    :raises OutputPathError: it cannot be read, or is not what :func:`write_sidecar` wrote.
+    :raises OutputPathUnavailableError: its store does not give it; this may pass.
+    :raises OutputPathError: it is not what :func:`write_sidecar` wrote.
     """
     sidecar = sidecar_path(target)
-    document, reason = None, "it is not a JSON object"
     try:
-        document = json.loads(sidecar.fs.cat_file(sidecar.path))
+        content = sidecar.fs.cat_file(sidecar.path)
     except FileNotFoundError:
         return None
     except Exception as error:
-        reason = describe(error)
+        # Not that of a broken one: a job may be running whose video is kept here, and it is not given up for this.
+        raise OutputPathUnavailableError(
+            f"Nothing was submitted: the provenance {sidecar} cannot be read: {describe(error)}. Try again."
+        ) from error
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        document = None
     if not isinstance(document, dict):
         raise OutputPathError(
-            f"Nothing was submitted: the provenance {sidecar} cannot be read: {reason}. Put it right or move "
-            "it away: a video without one counts as unfinished, and is made again."
+            f"Nothing was submitted: the provenance {sidecar} cannot be read: it is not a JSON object. Put it right "
+            "or move it away: a video without one counts as unfinished, and is made again."
         )
     return document
 

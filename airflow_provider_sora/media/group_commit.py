@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class _Queued:
-    """A line, and whom to tell when it is durable. Without a line only the latter: all before it is durable then."""
+    """A line, and whom to tell when it is durable."""
 
-    line: Line | None
+    line: Line
     told: Future[None] | None
 
 
@@ -35,8 +35,9 @@ class GroupCommit:
     :meth:`save_later` stay in the queue and are tried again, with the next :meth:`save` or after ``lazy_interval``. A
     line of :meth:`save` does not: who got the error will not do what the line announces, and may have said otherwise
     by the time it would be written. It can be on record all the same, where the store kept it and the answer was lost.
-    An announced submission that never went out is looked for in vain by a later attempt, which costs nothing; one
-    that went out unannounced would be paid twice, so nothing may be done before :meth:`save` returns.
+    A submission that went out unannounced would be paid twice, so nothing may be done before :meth:`save` returns. One
+    that was announced and never went out is looked for in vain by a later attempt, and where nothing tells that the
+    server has no such job, a person has to look: so who got the error takes the line back, by :meth:`save_later`.
 
     Any other error is final: it is raised in every later call.
 
@@ -77,19 +78,19 @@ class GroupCommit:
                 raise
             log.warning("The last lines of the batch's journal were not written: %s", failure)
 
-    @property
-    def failure(self) -> Exception | None:
-        """Why the last segment was not written; None where it was."""
-        return self._failure
-
     def save(self, line: Mapping[str, Any]) -> None:
         """Make a line durable, and wait for it. A call that is interrupted meanwhile leaves its line to be written.
 
-        :param line: as :meth:`Journal.append` takes it. It may be changed afterwards.
+        :param line: as :meth:`Line.of` takes it. It may be changed afterwards.
         :raises RecordUnavailableError: the store did not take it; a later call may succeed.
-        :raises RecordError: the journal cannot be written any more; see :meth:`Journal.append`.
+        :raises RecordError: the journal cannot be written any more; see :meth:`Journal.write`.
         """
-        self._wait(Line.of(line))
+        told: Future[None] = Future()
+        self._add(_Queued(line=Line.of(line), told=told))
+        error = told.exception()
+        if error is not None:
+            # Many threads raise the same one: each begins its own traceback.
+            raise error.with_traceback(None)
 
     def save_later(self, line: Mapping[str, Any]) -> None:
         """Let a line be written with the next segment, and do not wait.
@@ -98,10 +99,6 @@ class GroupCommit:
         :raises RecordError: the journal cannot be written any more. A store that is away for now raises nothing here.
         """
         self._add(_Queued(line=Line.of(line), told=None))
-
-    def flush(self) -> None:
-        """Wait until all lines of earlier calls are durable. Its errors are those of :meth:`save`."""
-        self._wait(None)
 
     def close(self) -> None:
         """Write what is left, and end. Harmless when repeated.
@@ -114,14 +111,6 @@ class GroupCommit:
         self._thread.join()
         if self._queue and self._failure is not None:
             raise self._failure.with_traceback(None)
-
-    def _wait(self, line: Line | None) -> None:
-        told: Future[None] = Future()
-        self._add(_Queued(line=line, told=told))
-        error = told.exception()
-        if error is not None:
-            # Many threads raise the same one: each begins its own traceback.
-            raise error.with_traceback(None)
 
     def _add(self, queued: _Queued) -> None:
         with self._changed:
@@ -158,14 +147,12 @@ class GroupCommit:
             return batch, self._is_open
 
     def _write(self, batch: list[_Queued]) -> None:
-        lines = [queued.line for queued in batch if queued.line is not None]
         try:
-            self._journal.write(lines)
+            self._journal.write([queued.line for queued in batch])
         except Exception as error:
             self._fail(batch, error)
             return
-        if lines:
-            self._failure = None
+        self._failure = None
         for told in _waiting(batch):
             told.set_result(None)
 

@@ -170,21 +170,13 @@ class Journal:
         """The keys of all entries, in the order in which they came first."""
         return [key for key in list(self._fold) if key is not None]
 
-    def append(self, lines: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, lines: Sequence[Line]) -> None:
         """Make lines durable, all or none, in one segment.
 
-        :param lines: each with ``key`` or ``head``, of plain values.
-        :raises ValueError: as :meth:`Line.of`; nothing was written.
+        :param lines: nothing is written without one.
         :raises JournalTakenOverError: another attempt goes on with the batch.
         :raises RecordUnavailableError: the store did not take them. It may have kept them all the same.
         :raises RecordError: what another writer put in this place is no segment.
-        """
-        self.write([Line.of(line) for line in lines])
-
-    def write(self, lines: Sequence[Line]) -> None:
-        """:meth:`append` for lines that are made already. Its errors are the same.
-
-        :param lines: nothing is written without one.
         """
         while lines:
             if self._put([line.content for line in lines]):

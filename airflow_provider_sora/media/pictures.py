@@ -11,6 +11,7 @@ from airflow_provider_sora.exceptions import InvalidRequestError, OutputPathUnav
 from airflow_provider_sora.media.frames import MAX_PICTURE_PIXELS, Fit, fit_picture, picture_type
 from airflow_provider_sora.media.storage import describe, is_local, without_secrets
 from airflow_provider_sora.snapshots.snapshot import SIZE
+from airflow_provider_sora.videos import arguments
 from airflow_provider_sora.videos.request import InputReference
 
 #: Larger pictures are no use for a clip of two megapixels, and would be held in memory whole.
@@ -52,6 +53,10 @@ def read_picture(source: str | bytes, *, size: str | None = None, fit: Fit | Non
     :raises ConfigurationError: ``fit`` without PyAV, the extra ``media``.
     :raises OutputPathUnavailableError: the store or the web server does not answer as it should; this may pass.
     """
+    if not isinstance(source, str | bytes):
+        raise arguments.refusal(
+            [f"a picture is given by its path, its URL or its bytes, not by {arguments.shown(source)}"]
+        )
     target = _checked_size(size, fit)
     shown = _shown(source)
     data = _read(source, shown)
@@ -99,7 +104,7 @@ def _checked_size(size: str | None, fit: str | None) -> tuple[int, int] | None:
         raise InvalidRequestError(f'Nothing was submitted: fit="{fit}" needs size, the WIDTHxHEIGHT of the clip.')
     if not size:
         return None
-    width, height = map(int, size.split("x")) if SIZE.fullmatch(size) else (0, 0)
+    width, height = map(int, size.split("x")) if isinstance(size, str) and SIZE.fullmatch(size) else (0, 0)
     if not 0 < width * height <= MAX_PICTURE_PIXELS:
         raise InvalidRequestError(
             f"Nothing was submitted: size {size!r} is not a WIDTHxHEIGHT of at most "

@@ -10,7 +10,8 @@ from airflow.sdk import BaseOperator
 
 from airflow_provider_sora.batches.shards import shard
 from airflow_provider_sora.failures import no_retry_in_vain
-from airflow_provider_sora.operators.generation import ARGUMENTS, SoraGenerateVideoOperator
+from airflow_provider_sora.operators.generation import SoraGenerateVideoOperator
+from airflow_provider_sora.videos.arguments import GENERATION_ARGUMENTS
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -146,7 +147,7 @@ class SoraBatchOperator(SoraGenerateVideoOperator):
     @property
     def defaults(self) -> dict[str, Any]:
         """The arguments of generation for items that do not give their own."""
-        return {name: getattr(self, name) for name in ARGUMENTS}
+        return {name: getattr(self, name) for name in GENERATION_ARGUMENTS}
 
     def _limits(self) -> Limits:
         from airflow_provider_sora.batches.guards import check_limits
@@ -185,34 +186,43 @@ class SoraBatchOperator(SoraGenerateVideoOperator):
 class SoraMergeBatchesOperator(BaseOperator):
     """Joins the manifests of batches that ran side by side, and judges them as one.
 
+    A batch task that was killed leaves no output. Nobody knows then how many of all clips succeeded, so with such a
+    part missing the task fails, once it has joined the others, unless ``min_success_rate`` is 0: that takes what there
+    is. The summary counts them under ``missing_parts``.
+
     :param batches: the outputs of the batch tasks, or the paths of their manifests.
     :param output_path: folder for the joined manifest.
+    :param parts: how many batches there must be, such as 4 for those of ``shard(4)``: of mapped tasks Airflow gives
+        the outputs that are there, and does not tell how many are not. None for as many as ``batches`` lists, of which
+        one without an output is missing.
     :param min_success_rate: share of the clips that ended which must have succeeded for the task to succeed, 0 to 1.
         The manifest is written in either case.
     """
 
-    template_fields: Sequence[str] = ("batches", "output_path", "min_success_rate")
+    template_fields: Sequence[str] = ("batches", "output_path", "parts", "min_success_rate")
     template_fields_renderers: ClassVar[dict[str, str]] = {"batches": "json"}
     ui_color = SoraGenerateVideoOperator.ui_color
 
     def __init__(
         self,
         *,
-        batches: Sequence[Mapping[str, Any] | str],
+        batches: Sequence[Mapping[str, Any] | str | None],
         output_path: str,
+        parts: int | str | None = None,
         min_success_rate: float | str = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.batches = batches
         self.output_path = output_path
+        self.parts = parts
         self.min_success_rate = min_success_rate
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Join them.
 
         :param context: the task's context.
-        :return: a summary of all, of the same form as a batch's.
+        :return: a summary of all, of the same form as a batch's, with ``missing_parts``.
         """
         from airflow_provider_sora.operators.batch_merge import merge
 

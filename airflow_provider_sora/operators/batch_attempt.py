@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowTaskTerminated, AirflowTaskTimeout
 
 from airflow_provider_sora.batches.guards import Budget, Limits, Price, Stop
-from airflow_provider_sora.batches.items import InvalidItem, Item, in_order, read_items, refusal_of, rows_of
+from airflow_provider_sora.batches.items import InvalidItem, Item, in_order, read_items, rows_of, told_faults
 from airflow_provider_sora.batches.prompts import PromptTemplate
 from airflow_provider_sora.batches.shards import Shard
 from airflow_provider_sora.batches.summary import verdict
@@ -63,6 +63,9 @@ log = logging.getLogger(__name__)
 _LOOKING = 16
 _AT_A_TIME = 256
 
+#: Items that the log names.
+_NAMED = 10
+
 #: Time that is left for the manifest and the summary before ``execution_timeout`` ends the task, at most, in seconds.
 _LONGEST_END = 30.0
 
@@ -83,7 +86,10 @@ class BatchAttempt:
         self._interruption = Interruption(context)
         # The run asks for itself how long to wait when a submission is refused.
         self._hook = SoraHook(operator.sora_conn_id, create_attempts=1)
+        self._budget = Budget(limits.max_cost_usd, limits.max_quota_units)
         self._refusal: ConfigurationError | None = None
+        self._left_alone: list[str] = []
+        self._cancelled: set[str] = set()
         self._run: BatchRun | None = None
 
     def run(self) -> dict[str, Any]:
@@ -126,8 +132,16 @@ class BatchAttempt:
                 if head != journal.head:
                     commit.save({"head": head})
                 renderings = self._begun(clips, planner, journal, commit, _in_one_thread(looking))
-                self._let_go(journal, commit, {item.key for item in items} | {each.key for each in invalid})
-                self._render(renderings, journal, total=len(clips) + len(invalid))
+                faulty = {each.key for each in invalid}
+                self._left_alone = [
+                    record.result["video_id"]
+                    for key, record in records_of(journal)
+                    if key in faulty and record.phase is Phase.SUBMITTED
+                ]
+                run, todo = self._prepared(renderings, journal, invalid=invalid)
+                self._let_go(journal, commit, {item.key for item in items} | faulty)
+                if todo:
+                    self._render(run)
         except RecordUnavailableError as unwritten:
             self._bear(unwritten)
         for rendering in renderings:
@@ -142,7 +156,10 @@ class BatchAttempt:
             self._interruption.signalled()
             return
         run.stop(Stop.ENDED, "The task was told to end.")
-        stop_if_ended(self._interruption, self._hook, lambda: run.live_video_ids)
+        self._cancelled |= stop_if_ended(self._interruption, self._hook, lambda: self._live(run))
+
+    def _live(self, run: BatchRun) -> tuple[str, ...]:
+        return (*(rendering.live_video_id or "" for rendering in run.live), *self._left_alone)
 
     def _read(self) -> tuple[list[Item], list[InvalidItem]]:
         """The items of all shards."""
@@ -161,11 +178,14 @@ class BatchAttempt:
             return
         total = len(self._rows)
         ordered = sorted(invalid, key=lambda each: self._rows[each.place])
-        refusal = refusal_of(ordered, total=total, source=self._source)
-        # Where nothing can be rendered it is the manifest, a column of another name for example, and not some items.
-        if self._operator.on_invalid == "fail" or len(invalid) == total:
-            raise refusal
-        log.warning("%d of %d items are left out: %s", len(invalid), total, refusal)
+        told = told_faults(ordered, total=total, source=self._source)
+        if len(invalid) == total:
+            # Then it is the manifest, a column of another name for example, and not some items.
+            raise InvalidRequestError(f"Nothing was submitted: {told}. Mend them.")
+        if self._operator.on_invalid == "fail":
+            advice = 'Mend them, or render the others with on_invalid="skip".'
+            raise InvalidRequestError(f"Nothing was submitted: {told}. {advice}")
+        log.warning("%s. They are left out.", told)
 
     def _require_items(self, journal: Journal) -> None:
         if self._rows:
@@ -256,9 +276,12 @@ class BatchAttempt:
                         yield rendering
                     rendering.release()
 
-    def _render(self, renderings: Sequence[ClipRendering], journal: Journal, *, total: int) -> None:
-        """Render what is to be rendered."""
-        budget = Budget(self._limits.max_cost_usd, self._limits.max_quota_units)
+    def _prepared(
+        self, renderings: Sequence[ClipRendering], journal: Journal, *, invalid: Sequence[InvalidItem]
+    ) -> tuple[BatchRun, Sequence[ClipRendering]]:
+        """Find out what is to be done, and whether it may be paid for."""
+        total = len(renderings) + len(invalid)
+        budget = self._budget
         for price in spending(journal):
             budget.commit(price)
         todo, new = [], []
@@ -267,6 +290,7 @@ class BatchAttempt:
             if not rendering.goes_on:
                 new.append(rendering.clip.price)
         earlier = len(self._report)
+        self._tell_changes(todo)
         try:
             for warning in budget.check_plan(new, spent=budget.committed, on_limit=self._operator.on_limit):
                 log.warning(warning)
@@ -275,10 +299,10 @@ class BatchAttempt:
                 raise
             # What is paid for is fetched first.
             self._refusal = refusal
-        self._tell_plan(todo, new, total=total, earlier=earlier)
+        self._tell_plan(todo, new, total=total, earlier=earlier - len(invalid))
         deadline = self._limits.deadline_seconds
         timeout = self._operator.execution_timeout
-        self._run = BatchRun(
+        self._run = run = BatchRun(
             todo,
             limits=self._limits,
             budget=budget,
@@ -293,19 +317,25 @@ class BatchAttempt:
             on_ended=self._ended,
             on_progress=self._progressed,
         )
-        if todo:
-            # A signal's handler may need it at any moment from here on, and had better not make it.
-            self._hook.get_conn()
-            if self._refusal is not None:
-                self._run.stop(Stop.COST, str(self._refusal))
-            if self._interruption.is_signalled:
-                # The signal came while the batch was read and planned.
-                self._run.stop(Stop.ENDED, "The task was told to end.")
-            self._run.run()
+        if self._refusal is not None:
+            run.stop(Stop.COST, str(self._refusal))
+        if self._interruption.is_signalled:
+            # The signal came while the batch was read and planned.
+            run.stop(Stop.ENDED, "The task was told to end.")
+        return run, todo
+
+    def _render(self, run: BatchRun) -> None:
+        """Render what is to be rendered."""
+        # A signal's handler may need it at any moment from here on, and had better not make it.
+        self._hook.get_conn()
+        run.run()
         if self._interruption.was_ended():
             if not self._interruption.jobs_are_stopped:
                 # Airflow did not answer in time, or told it before there was anything to cancel.
-                cancel_all(self._hook, self._run.live_video_ids)
+                self._cancelled |= cancel_all(self._hook, self._live(run))
+            for rendering in run.live:
+                if rendering.live_video_id in self._cancelled:
+                    rendering.note_cancelled()
             raise AirflowTaskTerminated("The task was ended; its jobs were cancelled, as far as the server can.")
 
     def _expected_seconds(self, todo: Sequence[ClipRendering]) -> float | None:
@@ -315,16 +345,29 @@ class BatchAttempt:
         _, snapshot = todo[0].steps.planner.assign(todo[0].clip.item)
         return snapshot.typical_render_seconds(sum(seconds) / len(seconds))
 
+    def _tell_changes(self, todo: Sequence[ClipRendering]) -> None:
+        """Why what was rendered once is rendered anew, and paid again."""
+        changed = [
+            rendering.key
+            for rendering in todo
+            if rendering.record is not None and not rendering.submission.is_of_this_request
+        ]
+        for rendering in todo:
+            rendering.release()
+        if changed:
+            named = f"{', '.join(changed[:_NAMED])}{' ...' if len(changed) > _NAMED else ''}"
+            log.info("%s items are another request than in an earlier attempt: %s", f"{len(changed):,}", named)
+
     def _tell_plan(self, todo: Sequence[ClipRendering], new: Sequence[Price], *, total: int, earlier: int) -> None:
         going_on = len(todo) - len(new)
         costs = [price.cost_usd for price in new]
         known = [cost for cost in costs if cost is not None]
         log.info(
-            "%s items of %s: %s to be submitted%s, at most %s at a time%s%s.",
+            "%s items of %s: %s not submitted yet%s, at most %s at a time%s%s.",
             f"{total:,}",
             self._source,
             f"{len(new):,}",
-            f" for about {sum(known):,.2f} USD" if known and len(known) == len(costs) else "",
+            f" (about {sum(known):,.2f} USD)" if known and len(known) == len(costs) else "",
             f"{self._limits.max_in_flight:,}",
             f"; {earlier:,} ended before" if earlier else "",
             f"; {going_on:,} are with the server" if going_on else "",
@@ -336,7 +379,11 @@ class BatchAttempt:
 
     def _progressed(self, progress: Progress) -> Callable[[], None]:
         log.info(progress.line)
-        summary = {**self._report.summary(self._stopped), "in_flight": progress.in_flight, "progress": progress.line}
+        summary = {
+            **self._report.summary(self._stopped, self._budget.committed),
+            "in_flight": progress.in_flight,
+            "progress": progress.line,
+        }
         return lambda: self._keep_progress(summary)
 
     def _keep_progress(self, summary: dict[str, Any]) -> None:
@@ -356,7 +403,7 @@ class BatchAttempt:
             self._report.write()
         except DownloadError as unwritten:
             self._bear(unwritten)
-        summary = self._report.summary(self._stopped)
+        summary = self._report.summary(self._stopped, self._budget.committed)
         self._keep_progress(summary)
         log.info("%s", sentence(summary))
         for outlet in self._operator.outlets:
@@ -376,18 +423,20 @@ class BatchAttempt:
         log.warning("%s", unwritten)
 
     def _error(self, summary: dict[str, Any]) -> BaseException | None:
-        if self._refusal is not None:
-            return self._refusal
         told = verdict(summary, self._limits.min_success_rate)
         if self._stopped is not None:
             by, message = self._stopped
             left = f"{summary['left']:,} of {summary['items']:,} items are left; {self._report.manifest} tells which."
-            if by is Stop.ENDED and not self._interruption.is_signalled:
+            if by is Stop.TIMEOUT:
                 return AirflowTaskTimeout(f"{message} {left}")
             if not by.finishes_jobs:
                 return BatchIncompleteError(f"{message} {left} A retry goes on with them.")
+            if self._refusal is not None:
+                return self._refusal
             if by is Stop.ACCOUNT or self._operator.on_limit == "fail":
-                return BatchStoppedError(f"The batch was stopped by {by.value}: {message} {left} {told or ''}".strip())
+                advice = f"raise {by.value}" if by.is_limit else "mend that"
+                advice = f"To go on, {advice} and clear the task."
+                return BatchStoppedError(f"The batch was stopped by {by.value}: {message} {left} {advice}")
             log.warning("The batch was stopped by %s: %s %s", by.value, message, left)
         if told is None:
             return None

@@ -14,6 +14,8 @@ from airflow_provider_sora.exceptions import (
     ArtifactMismatchError,
     AuthenticationError,
     DownloadError,
+    InvalidRequestError,
+    UncertainSubmissionError,
     VideoStoppedError,
 )
 from airflow_provider_sora.media.keeping import Look, keep_video, require_match
@@ -74,7 +76,8 @@ class ClipSteps:
 
         :param clip: of the plan.
         """
-        return ItemRecord(self.journal, self.commit, clip.item.key)
+        idempotent = self.hook.backend.idempotent
+        return ItemRecord(self.journal, self.commit, clip.item.key, is_idempotent=idempotent)
 
     def submission(self, clip: Clip, store: ItemRecord) -> Submission:
         """The way of a clip to the server.
@@ -194,13 +197,29 @@ class ClipRendering:
             return self._reattached()
         result = self._submitted(step)
         if result.artifact is None and self.steps.interruption.was_ended():
-            cancel(self.steps.hook, result.video_id or "", why="its task was ended while it was submitted")
+            if cancel(self.steps.hook, result.video_id or "", why="its task was ended while it was submitted"):
+                self.note_cancelled()
             raise VideoStoppedError("The task was ended.", video_id=result.video_id or "", code="ended")
         return result
 
+    @property
+    def is_of_an_earlier_attempt(self) -> bool:
+        """Whether its job was submitted before this attempt."""
+        return self.submission.first_answer is None
+
+    def note_cancelled(self) -> None:
+        """Put on record that its job was cancelled with its task, so that the next attempt submits it anew."""
+        result = self.submission.restored()
+        ended = result.failed(
+            code="ended", message="The task was ended.", job="cancelled; some servers bill a part of it"
+        )
+        # It is no failure of the clip.
+        ended = replace(ended, first_attempt_failed=result.first_attempt_failed)
+        self.submission.advance(Phase.FINISHED, ended)
+
     def _submitted(self, step: NextStep) -> VideoResult:
         if step is NextStep.RECOVER:
-            recovered = self.submission.recover(self.submission.restored())
+            recovered = self._recovered()
             return self._kept_before(recovered) or recovered
         if step is NextStep.REPLACE:
             self.submission.cancel_recorded()
@@ -214,6 +233,16 @@ class ClipRendering:
         ):
             return VideoResult.from_dict(found)
         return self.submission.submit(planned)
+
+    def _recovered(self) -> VideoResult:
+        try:
+            return self.submission.recover(self.submission.restored())
+        except InvalidRequestError as error:
+            raise UncertainSubmissionError(
+                "An earlier submission of this clip was not answered, and it cannot be sent again to find out what "
+                f"became of it. {error} The job may be running, and billed: look for one of this prompt in the "
+                "server's list, or put the picture back and clear the task."
+            ) from error
 
     def watch(self, result: VideoResult, *, expected_seconds: float | None, poll_interval: float | None) -> Watch:
         """How its job is waited for.

@@ -138,7 +138,7 @@ class Planner:
         try:
             return self._template.prompt_of(item, self._context)
         except InvalidRequestError as error:
-            return InvalidItem(place=item.place, key=item.key, faults=(str(error),))
+            return InvalidItem(place=item.place, key=item.key, faults=(str(error),), labels=item.labels)
 
     def _checked(self, item: Item, prompt: str | InvalidItem) -> Clip | InvalidItem:
         if isinstance(prompt, InvalidItem):
@@ -149,7 +149,7 @@ class Planner:
             self._hook.render(request).request.check(snapshot, catalog=self._hook.catalog)
         except InvalidRequestError as error:
             fault = str(error).removeprefix(_PREFIX).rstrip(".")
-            return InvalidItem(place=item.place, key=item.key, faults=(fault,))
+            return InvalidItem(place=item.place, key=item.key, faults=(fault,), labels=item.labels)
         usage = self.planned(item, request).usage
         return Clip(
             item=item,

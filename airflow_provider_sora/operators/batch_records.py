@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_sora.media.group_commit import GroupCommit
     from airflow_provider_sora.media.journal import Journal
+
+log = logging.getLogger(__name__)
 
 #: Keys in the task's state store: where the journal is, and the summary so far.
 BATCH_KEY = "sora_batch"
@@ -74,14 +77,18 @@ class ItemRecord:
     :param journal: what is on record.
     :param commit: makes more of it durable.
     :param item: key of the item.
+    :param is_idempotent: whether the server gives the same job again for the same key, so that an id that was not put
+        on record is asked for anew.
     """
 
-    def __init__(self, journal: Journal, commit: GroupCommit, item: str) -> None:
+    def __init__(self, journal: Journal, commit: GroupCommit, item: str, *, is_idempotent: bool = False) -> None:
         self._commit = commit
         self._item = item
+        self._is_idempotent = is_idempotent
+        self._folder = journal.folder
         self._found = journal.get(item)
-        self._latest = self.load()
         self._spent = _spent(self._found or {})
+        self._last = self._found or self._line(None)
         self.key = f"{BATCH_KEY}/{item}"
 
     @property
@@ -94,21 +101,24 @@ class ItemRecord:
 
         :raises RecordError: it is damaged.
         """
-        return None if self._found is None else SubmissionRecord.from_dict(self._found["record"])
+        return None if self._found is None else _record_in(self._found, self._folder)
 
     def save(self, record: SubmissionRecord) -> None:
-        """Keep a record. An intent is durable when this returns; what follows it may be found out again.
+        """Keep a record. When this returns, an intent is durable; and so is what became of it, if the store takes it,
+        where only the record tells that. What follows may be found out again.
 
         :param record: what is known now.
         :raises RecordError: the journal cannot be written, for now or any more.
         """
-        if record.phase is Phase.INTENT and self._latest is not None:
-            self._spent = self._spent.plus(billed(self._latest))
-        self._latest = record
         if record.phase is Phase.INTENT:
-            self._commit.save(self._line(record))
+            if (before := _record_in(self._last, self._folder)) is not None:
+                self._spent = self._spent.plus(billed(before))
+            self._announce(self._line(record))
+        elif self._is_announced and not self._is_idempotent:
+            self._settle(self._line(record))
         else:
             self._commit.save_later(self._line(record))
+        self._last = self._line(record)
 
     def conclude(self, record: SubmissionRecord) -> None:
         """Keep the record of a failure that the same request would meet again, so that no later attempt submits it.
@@ -116,10 +126,36 @@ class ItemRecord:
         :param record: how it ended.
         :raises RecordError: as for :meth:`save`.
         """
-        self._commit.save_later(self._line(record) | {"final": True})
+        self._last = {**self._line(record), "final": True}
+        self._commit.save_later(self._last)
 
-    def _line(self, record: SubmissionRecord) -> dict[str, Any]:
-        return {"key": self._item, "record": record.to_dict(), "spent": asdict(self._spent)}
+    @property
+    def _is_announced(self) -> bool:
+        record = self._last["record"]
+        return record is not None and record["phase"] == Phase.INTENT
+
+    def _announce(self, intent: dict[str, Any]) -> None:
+        try:
+            self._commit.save(intent)
+        except RecordUnavailableError:
+            # The store may have kept it. Nothing is submitted now, and the next attempt is not to look for a job.
+            self._commit.save_later(self._last)
+            raise
+
+    def _settle(self, outcome: dict[str, Any]) -> None:
+        try:
+            self._commit.save(outcome)
+        except RecordUnavailableError as error:
+            # The job is paid for, and this attempt knows its id and goes on with it.
+            log.warning("What became of %s is put on record later: %s", self._item, error)
+            self._commit.save_later(outcome)
+
+    def _line(self, record: SubmissionRecord | None) -> dict[str, Any]:
+        return {
+            "key": self._item,
+            "record": None if record is None else record.to_dict(),
+            "spent": asdict(self._spent),
+        }
 
 
 def records_of(journal: Journal) -> Iterator[tuple[str, SubmissionRecord]]:
@@ -129,8 +165,8 @@ def records_of(journal: Journal) -> Iterator[tuple[str, SubmissionRecord]]:
     :raises RecordError: one of them is damaged.
     """
     for key in sorted(journal.keys()):
-        if (line := journal.get(key)) is not None:
-            yield key, SubmissionRecord.from_dict(line["record"])
+        if (record := _record_in(journal.get(key) or {}, journal.folder)) is not None:
+            yield key, record
 
 
 def spending(journal: Journal) -> Iterator[Price]:
@@ -139,10 +175,27 @@ def spending(journal: Journal) -> Iterator[Price]:
     :param journal: what is on record.
     :raises RecordError: a record is damaged.
     """
-    for key, record in records_of(journal):
-        yield _spent(journal.get(key) or {}).plus(billed(record))
+    for key in sorted(journal.keys()):
+        line = journal.get(key) or {}
+        record = _record_in(line, journal.folder)
+        yield _spent(line) if record is None else _spent(line).plus(billed(record))
 
 
 def _spent(line: Mapping[str, Any]) -> Price:
     """What the submissions before the one on record were or may be billed."""
     return Price(**line.get("spent", {"cost_usd": None, "quota_units": None}))
+
+
+def _record_in(line: Mapping[str, Any], folder: ObjectStoragePath) -> SubmissionRecord | None:
+    """The record in an item's line of the journal, None where an intent was taken back that never was sent."""
+    if "record" in line and line["record"] is None:
+        return None
+    return SubmissionRecord.from_dict(
+        line.get("record"),
+        of=f"the submission of item {line.get('key')!r}",
+        remedy=(
+            f"The record is in the batch's journal, {folder}: put its objects back as they were. Where they are lost, "
+            'move the journal away and clear the task with overwrite="skip": finished files are taken then, and all '
+            "else is rendered and paid again."
+        ),
+    )

@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_sora.batches.guards import Stop
+from airflow_provider_sora.batches.guards import Price, Stop
 from airflow_provider_sora.batches.items import InvalidItem, Item
+from airflow_provider_sora.batches.spending import may_be_billed
 from airflow_provider_sora.batches.summary import ItemOutcome, Tally, blank_entry
 from airflow_provider_sora.exceptions import ArtifactMismatchError, SoraError
 from airflow_provider_sora.media.manifests import write_manifest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
     from airflow_provider_sora.operators.batch_clip import ClipRendering
+    from airflow_provider_sora.videos.record import SubmissionRecord
 
 Stopped = tuple[Stop, str] | None
 
@@ -75,7 +77,7 @@ class BatchReport:
                 job=_fate(rendering, result),
             )
         outcome = ItemOutcome.SUCCEEDED if result.error is None else ItemOutcome.FAILED
-        self._enter(rendering.clip.item, outcome, result)
+        self._enter(rendering.clip.item, outcome, _billed(result, rendering.record))
 
     def left(self, rendering: ClipRendering, stopped: Stopped) -> None:
         """A clip was not begun, or its job was left in place.
@@ -85,13 +87,14 @@ class BatchReport:
         """
         item, record = rendering.clip.item, rendering.record
         by, message = stopped or (Stop.ENDED, "The batch ended.")
-        if record is not None and (record.is_open or rendering.submission.is_of_this_request):
-            result = record.restored(dict)
-            if result.error is not None:
-                message = f"{message} Its last failure: {result.error['message']}"
+        result = None if record is None else record.restored(dict)
+        if result is not None and result.error is not None:
+            message = f"{message} Its last failure: {result.error['message']}"
+        if record is not None and result is not None and (record.is_open or result.submissions):
             left = result.failed(code=by, message=message, job=record.fate)
             # It is no failure of its own.
-            self._enter(item, ItemOutcome.LEFT, replace(left, first_attempt_failed=result.first_attempt_failed))
+            left = replace(left, first_attempt_failed=result.first_attempt_failed)
+            self._enter(item, ItemOutcome.LEFT, _billed(left, record))
             return
         self._add(
             blank_entry(
@@ -116,7 +119,7 @@ class BatchReport:
                 key=item.key or item.place,
                 place=item.place,
                 outcome=ItemOutcome.INVALID,
-                labels={},
+                labels=item.labels,
                 requested=self._reference,
                 prompt=None,
                 code="invalid",
@@ -124,15 +127,17 @@ class BatchReport:
             )
         )
 
-    def summary(self, stopped: Stopped) -> dict[str, Any]:
+    def summary(self, stopped: Stopped, spent: Price | None) -> dict[str, Any]:
         """The summary so far.
 
         :param stopped: what stopped the batch, None where nothing did.
+        :param spent: what was or may be billed, None where that is not known yet.
         """
         return self._tally.summary(
             manifest=str(self.manifest),
             began_at=self._began_at,
             ended_at=datetime.now(UTC),
+            spent=spent,
             stopped=stopped,
         )
 
@@ -156,6 +161,13 @@ class BatchReport:
     def _in_order(self) -> Iterator[bytes]:
         for place in sorted(self._entries, key=self._order.__getitem__):
             yield self._entries[place]
+
+
+def _billed(result: VideoResult, record: SubmissionRecord | None) -> VideoResult:
+    """A result that shows no cost where none is to be expected."""
+    if record is not None and may_be_billed(record):
+        return result
+    return replace(result, usage=dict.fromkeys(result.usage))
 
 
 def _fate(rendering: ClipRendering, result: VideoResult) -> str:

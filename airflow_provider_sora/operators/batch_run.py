@@ -8,11 +8,12 @@ import logging
 import random
 import statistics
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from airflow_provider_sora.batches.guards import Budget, FailureGuard, Limits, S
 from airflow_provider_sora.batches.pacing import Pacer
 from airflow_provider_sora.batches.progress import Rate, next_progress, progress_line
 from airflow_provider_sora.batches.spending import may_be_billed
-from airflow_provider_sora.client.paced import Line, PacedClient
+from airflow_provider_sora.client.paced import PacedClient, RequestQueue
 from airflow_provider_sora.client.polling import Outcome, Wait, Watch
 from airflow_provider_sora.client.settings import ServerSettings
 from airflow_provider_sora.client.shared_polling import SharedPoller
@@ -33,6 +34,7 @@ from airflow_provider_sora.exceptions import (
     RateLimitedError,
     SoraError,
     UnforeseenError,
+    VideoLostError,
 )
 from airflow_provider_sora.operators.batch_clip import ClipRendering
 from airflow_provider_sora.videos.job import JobStatus
@@ -55,6 +57,9 @@ LONGEST_OUTAGE = 600.0
 
 #: Times in a row that a file or a record could not be stored before the batch stops.
 _UNSTORED = 3
+
+#: Times that a job is watched anew whose state could not be read ``max_poll_failures`` times in a row.
+_UNREAD = 3
 
 #: Clips in a row with which something went wrong that nobody foresaw before the attempt fails.
 _UNFORESEEN = 3
@@ -168,6 +173,7 @@ class BatchRun:
         self._guard = FailureGuard(limits.max_failure_rate, limits.failure_sample)
         self._stopped: tuple[Stop, str] | None = None
         self._waiting: list[tuple[_Rank, int, ClipRendering]] = []
+        self._to_be_replaced: set[str] = set()
         self._charged: set[str] = set()
         self._places = {each.key: place for place, each in enumerate(renderings)}
         for each in renderings:
@@ -175,13 +181,15 @@ class BatchRun:
             if each.goes_on:
                 self._charged.add(each.key)
             each.release()
-        self._failures: dict[str, int] = {}
+        self._failures: Counter[str] = Counter()
+        self._unread: Counter[str] = Counter()
         self._began_at: dict[str, float] = {}
         self._in_flight: set[str] = set()
         self._renderings = {each.key: each for each in renderings}
         self._tasks: set[asyncio.Task[None]] = set()
         self._concurrency = ConcurrencyLimit(limits.max_in_flight)
         self._trouble = ServerTrouble()
+        self._last_trouble: SoraError | None = None
         self._unstored = 0
         self._unstored_at = 0.0
         self._unforeseen = 0
@@ -199,12 +207,16 @@ class BatchRun:
         return self._stopped
 
     @property
-    def live_video_ids(self) -> tuple[str, ...]:
-        """The jobs that may be running."""
+    def live(self) -> tuple[ClipRendering, ...]:
+        """The clips whose jobs may be running."""
         in_flight = [self._renderings[key] for key in tuple(self._in_flight)]
         # What an earlier attempt submitted may not have had its turn yet.
-        submitted = [rendering for rank, _, rendering in tuple(self._waiting) if rank is not _Rank.NEW]
-        return tuple(video_id for each in (*in_flight, *submitted) if (video_id := each.live_video_id) is not None)
+        submitted = [
+            rendering
+            for rank, _, rendering in tuple(self._waiting)
+            if rank is not _Rank.NEW or rendering.key in self._to_be_replaced
+        ]
+        return tuple(each for each in (*in_flight, *submitted) if each.live_video_id is not None)
 
     def stop(self, by: Stop, message: str) -> None:
         """Submit nothing more. Safe in a signal's handler and from another thread.
@@ -230,9 +242,9 @@ class BatchRun:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed, self._stopping, self._breaking_off = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._line = Line(Pacer(self._limits.requests_per_minute))
+        self._queue = RequestQueue(Pacer(self._limits.requests_per_minute))
         self._poller = SharedPoller(
-            PacedClient(self._settings, self._line),
+            PacedClient(self._settings, self._queue),
             round_interval=self._round_interval,
             crowd=1,
             is_eager=self._poll_interval is None,
@@ -292,7 +304,9 @@ class BatchRun:
         """Wait for the turn of a request that submits, unless the batch stops meanwhile."""
         if rank is _Rank.WITH_THE_SERVER:
             return True
-        turn = asyncio.create_task(self._line.turn())
+        if rank is _Rank.NEW and self._stopped is not None:
+            return False
+        turn = asyncio.create_task(self._queue.turn())
         # What was perhaps sent is perhaps paid for, and is looked for whatever stops the batch.
         stopping = asyncio.create_task((self._stopping if rank is _Rank.NEW else self._breaking_off).wait())
         await asyncio.wait({turn, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -329,20 +343,24 @@ class BatchRun:
     def _look_at_limits(self) -> None:
         now = time.time()
         if self._attempt_deadline is not None and now >= self._attempt_deadline:
-            self.stop(
-                Stop.ENDED,
-                "This attempt's execution_timeout is over. Jobs that run were left in place.",
-            )
+            self.stop(Stop.TIMEOUT, "This attempt's execution_timeout is over. Jobs that run were left in place.")
         if self._stopped is not None:
             return
         if (told := self._guard.trips) is not None:
             self.stop(Stop.FAILURES, told)
         elif self._deadline is not None and now >= self._deadline:
-            self.stop(Stop.DEADLINE, "The batch's deadline is over.")
-        elif self._line.outage_seconds > LONGEST_OUTAGE:
-            self.stop(Stop.SERVER, f"The server has been out of reach for {LONGEST_OUTAGE / 60:.0f} minutes.")
+            passed = datetime.fromtimestamp(self._deadline, UTC)
+            self.stop(
+                Stop.DEADLINE, f"The deadline, which counts from the first attempt, passed at {passed:%F %T} UTC."
+            )
+        elif self._queue.outage_seconds > LONGEST_OUTAGE:
+            self._give_up_on_the_server("has been out of reach")
         elif self._trouble.seconds(time.monotonic()) > LONGEST_OUTAGE:
-            self.stop(Stop.SERVER, f"The server has taken no clip for {LONGEST_OUTAGE / 60:.0f} minutes.")
+            self._give_up_on_the_server("has taken no clip")
+
+    def _give_up_on_the_server(self, what: str) -> None:
+        last = f": {self._last_trouble}" if self._last_trouble else "."
+        self.stop(Stop.SERVER, f"{self._settings.host} {what} for {LONGEST_OUTAGE / 60:.0f} minutes{last}")
 
     async def _render(self, rendering: ClipRendering) -> None:
         try:
@@ -371,11 +389,14 @@ class BatchRun:
             result = await self._submitted(rendering)
         except APIError as error:
             if not isinstance(error, RateLimitedError):
-                self._line.heard(error)
+                self._queue.heard(error)
             raise
         if _RANKS[step] is not _Rank.WITH_THE_SERVER and result.artifact is None:
-            self._line.heard(None)
+            self._queue.heard(None)
             self._concurrency.taken()
+            if self._last_trouble is not None:
+                log.info("The server takes clips again.")
+                self._last_trouble = None
             self._trouble.took_one()
         self._guard.begun(rendering.key)
         if not rendering.is_open:
@@ -431,9 +452,10 @@ class BatchRun:
             case Course.SLOW_DOWN:
                 others, told = len(self._in_flight), getattr(error, "retry_after", None)
                 if self._concurrency.refused(sent_at=began, others=others, now=now, retry_after=told):
-                    self._line.heard(error)
+                    self._queue.heard(error)
                 self._put_back(rendering)
             case Course.TAKE_TURN:
+                self._tell_trouble(error)
                 self._put_back(rendering)
             case Course.STORE_AGAIN:
                 self._not_stored(error, began)
@@ -444,14 +466,25 @@ class BatchRun:
             case Course.STOP_BATCH:
                 self.stop(Stop.ACCOUNT, str(error))
                 self._put_back(rendering)
-            case Course.WATCH_AGAIN if self._line.outage_seconds or self._has_retry(rendering):
+            case Course.WATCH_AGAIN if self._queue.outage_seconds or self._unread[rendering.key] < _UNREAD:
+                self._unread[rendering.key] += 1
+                self._put_back(rendering)
+            case Course.RETRY if isinstance(error, VideoLostError) and rendering.is_of_an_earlier_attempt:
+                # Whoever ended that attempt may have cancelled its jobs, and not have come to note it.
                 self._put_back(rendering)
             case Course.RETRY if self._is_the_servers_fault(rendering, error, now):
-                await self._pause(self._failures.get(rendering.key, 0) + 1, unless=self._stopping)
+                self._tell_trouble(error)
+                await self._pause(self._failures[rendering.key] + 1, unless=self._stopping)
                 self._put_back(rendering)
             case course:
                 await self._count_failure(rendering, error, course)
         self._wake()
+
+    def _tell_trouble(self, error: SoraError) -> None:
+        """Say once that the server is in trouble: all clips meet it again and again."""
+        if self._last_trouble is None:
+            log.warning("The server is in trouble; clips wait, and are tried again for ten minutes. %s", error)
+        self._last_trouble = error
 
     def _is_the_servers_fault(self, rendering: ClipRendering, error: SoraError, now: float) -> bool:
         is_submitted = _RANKS[rendering.next_step] is _Rank.WITH_THE_SERVER
@@ -476,8 +509,8 @@ class BatchRun:
 
     def _has_retry(self, rendering: ClipRendering) -> bool:
         """Count a failure, and tell whether the clip may be tried again."""
-        failures = self._failures[rendering.key] = self._failures.get(rendering.key, 0) + 1
-        return failures <= self._limits.item_retries
+        self._failures[rendering.key] += 1
+        return self._failures[rendering.key] <= self._limits.item_retries
 
     def _give_up(self, rendering: ClipRendering, error: SoraError) -> None:
         self._conclude(rendering, rendering.last_result(), error)
@@ -503,7 +536,10 @@ class BatchRun:
         if self._stopped is not None:
             # It is left for another attempt: once a batch stops, each clip is seen to at most once more.
             return
-        heapq.heappush(self._waiting, (_RANKS[rendering.next_step], self._places[rendering.key], rendering))
+        step = rendering.next_step
+        if step is NextStep.REPLACE:
+            self._to_be_replaced.add(rendering.key)
+        heapq.heappush(self._waiting, (_RANKS[step], self._places[rendering.key], rendering))
 
     def _landed(self, rendering: ClipRendering) -> None:
         self._in_flight.discard(rendering.key)
@@ -520,7 +556,7 @@ class BatchRun:
         return statistics.median(self._took) if self._took else self._expected_seconds
 
     def _round_interval(self, waiting: int) -> float:
-        return self._line.pacer.polling_interval(in_flight=waiting, expected_seconds=self._expectation())
+        return self._queue.pacer.polling_interval(in_flight=waiting, expected_seconds=self._expectation())
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

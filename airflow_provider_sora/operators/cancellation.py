@@ -81,35 +81,38 @@ def cancel_and_close(hook: SoraHook, store: Records, record: SubmissionRecord, *
     store.save(record.advanced(Phase.FINISHED, over))
 
 
-def stop_if_ended(interruption: Interruption, hook: SoraHook, live: Callable[[], Sequence[str]]) -> None:
+def stop_if_ended(interruption: Interruption, hook: SoraHook, live: Callable[[], Sequence[str]]) -> set[str]:
     """Cancel the jobs of a task that Airflow ends, if that is because a person ended it.
 
     :param interruption: asks whether it is.
     :param hook: the server.
     :param live: gives the jobs that may run, asked once it is known: meanwhile a create may have been answered.
+    :return: the jobs that surely do not run any more.
     """
     is_ended = interruption.signalled()
     interruption.jobs_are_stopped = bool(is_ended)
     if is_ended:
-        cancel_all(hook, live())
-    for video_id in () if is_ended else live():
+        return cancel_all(hook, live())
+    for video_id in live():
         if is_ended is None:
             log.warning("Airflow did not tell whether the task was ended; video %s was left in place.", video_id)
         else:
             log.info("Video %s was left in place: the task was interrupted, not ended.", video_id)
+    return set()
 
 
-def cancel_all(hook: SoraHook, video_ids: Sequence[str]) -> None:
+def cancel_all(hook: SoraHook, video_ids: Sequence[str]) -> set[str]:
     """Cancel the jobs of a task that a person ended, as many at a time as the little time asks for.
 
     :param hook: the server.
     :param video_ids: jobs that may run.
+    :return: those of them that surely do not run any more.
     """
     if len(video_ids) < 2:
-        for video_id in video_ids:
-            cancel(hook, video_id, why=_ENDED)
-        return
+        return {video_id for video_id in video_ids if cancel(hook, video_id, why=_ENDED)}
     # Airflow kills the task soon after. The thread that the signal interrupted may hold a lock that these need.
     pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="cancel")
-    wait([pool.submit(cancel, hook, video_id, why=_ENDED) for video_id in video_ids], timeout=_PATIENCE)
+    cancelling = {pool.submit(cancel, hook, video_id, why=_ENDED): video_id for video_id in video_ids}
+    done, _ = wait(cancelling, timeout=_PATIENCE)
     pool.shutdown(wait=False)
+    return {cancelling[each] for each in done if each.exception() is None and each.result()}

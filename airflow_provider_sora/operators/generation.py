@@ -6,32 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.operators.base import SoraVideoOperator
+from airflow_provider_sora.videos.arguments import GENERATION_ARGUMENTS
 
 if TYPE_CHECKING:
     from airflow_provider_sora.media.frames import Fit
     from airflow_provider_sora.media.pictures import ReadPicture
     from airflow_provider_sora.videos.request import VideoRequest
     from airflow_provider_sora.videos.storyboard import Storyboard
-
-
-#: What is asked of a clip.
-ARGUMENTS = (
-    "prompt",
-    "seconds",
-    "size",
-    "style",
-    "style_tuning",
-    "seed",
-    "negative_prompt",
-    "fps",
-    "num_frames",
-    "guidance_scale",
-    "num_inference_steps",
-    "input_reference",
-    "fit",
-    "cameos",
-    "extra_body",
-)
 
 
 class SoraGenerateVideoOperator(SoraVideoOperator):
@@ -60,7 +41,7 @@ class SoraGenerateVideoOperator(SoraVideoOperator):
 
     template_fields: Sequence[str] = (
         *SoraVideoOperator.template_fields,
-        *ARGUMENTS,
+        *GENERATION_ARGUMENTS,
     )
 
     def __init__(
@@ -118,7 +99,7 @@ class SoraGenerateVideoOperator(SoraVideoOperator):
         :raises InvalidRequestError: it cannot be sent.
         """
         return request_of(
-            {name: getattr(self, name) for name in ARGUMENTS},
+            {name: getattr(self, name) for name in GENERATION_ARGUMENTS},
             storyboard=storyboard,
             render_as=render_as,
             continuity=continuity,
@@ -147,7 +128,8 @@ def request_of(
 
     read = read_picture or pictures.read_picture
     size, fit = arguments.get("size") or None, arguments.get("fit") or None
-    given = {name: arguments.get(name) for name in ARGUMENTS if name not in ("prompt", "fit", "input_reference")}
+    apart = ("prompt", "fit", "input_reference")
+    given = {name: arguments.get(name) for name in GENERATION_ARGUMENTS if name not in apart}
     reference = arguments.get("input_reference")
     return VideoRequest.parse(
         prompt=arguments.get("prompt") or "",

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 UNCERTAIN = (MalformedResponseError, ResponseLostError, ServerError)
 
 #: Errors of a create that say nothing of what the snapshot can do.
-_NO_ATTEMPT = (AuthenticationError, QuotaExceededError, RateLimitedError, ServerUnreachableError)
+_NO_ATTEMPT = (AuthenticationError, QuotaExceededError, RateLimitedError, ServerError, ServerUnreachableError)
 
 #: Statuses that the server itself gives, not a gateway that lost patience with it.
 _SURELY_ANSWERED = (500, 503)

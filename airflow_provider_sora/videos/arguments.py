@@ -9,6 +9,25 @@ from collections.abc import Sequence
 
 from airflow_provider_sora.exceptions import InvalidRequestError
 
+#: What may be asked of one clip.
+GENERATION_ARGUMENTS = (
+    "prompt",
+    "seconds",
+    "size",
+    "style",
+    "style_tuning",
+    "seed",
+    "negative_prompt",
+    "fps",
+    "num_frames",
+    "guidance_scale",
+    "num_inference_steps",
+    "input_reference",
+    "fit",
+    "cameos",
+    "extra_body",
+)
+
 _WHOLE = re.compile(r"[+-]?\d{1,40}")
 
 

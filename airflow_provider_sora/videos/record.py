@@ -18,6 +18,9 @@ from airflow_provider_sora.timestamps import isoformat
 from airflow_provider_sora.videos.job import JobStatus
 from airflow_provider_sora.videos.result import VideoResult
 
+#: What lets a task submit anew that has its record in its own state.
+CLEAR_THE_STATE = "Clear the task's state `sora_submission` in the task's state store to let the task submit anew."
+
 #: Bytes of a request that are kept in a record: a task's state store takes 64 KiB for a key.
 LARGEST_REQUEST = 32 * 1024
 
@@ -94,6 +97,8 @@ class SubmissionRecord:
         """A clause for the XCom's error: what became of the job, as far as the record tells."""
         if self.phase is Phase.INTENT:
             return "not known: the server may have taken it, and may bill it"
+        if self.phase is Phase.FINISHED and self.result["error"] is not None:
+            return str(self.result["error"]["job"])
         if self.phase is Phase.FINISHED or self.result["status"] == JobStatus.COMPLETED:
             return "completed and billed"
         return "left in place; it may still be running, and billed"
@@ -129,10 +134,14 @@ class SubmissionRecord:
         }
 
     @classmethod
-    def from_dict(cls, data: object) -> SubmissionRecord:
+    def from_dict(
+        cls, data: object, *, of: str = "this task's submission", remedy: str = CLEAR_THE_STATE
+    ) -> SubmissionRecord:
         """The inverse of :meth:`to_dict`.
 
         :param data: what was stored.
+        :param of: what it is the record of, for the error.
+        :param remedy: what mends a damaged one, in sentences.
         :raises RecordError: it is something else. Nothing may be submitted then: a job may be running.
         """
         try:
@@ -148,9 +157,8 @@ class SubmissionRecord:
             record.restored(dict)
         except (KeyError, ValueError, TypeError) as error:
             raise RecordError(
-                f"The record of this task's submission cannot be read ({type(error).__name__}: {error}). Nothing was "
-                "submitted, since a job may be running. Look at the server's list of videos; then clear the task's "
-                "state `sora_submission` in the task's state store to let the task submit anew."
+                f"The record of {of} cannot be read ({type(error).__name__}: {error}). Nothing was submitted, "
+                f"since a job may be running. Look at the server's list of videos. {remedy}"
             ) from error
         return record
 

@@ -21,8 +21,8 @@ from airflow_provider_sora.batches.items import (
     Row,
     in_order,
     read_items,
-    refusal_of,
     rows_of,
+    told_faults,
 )
 from airflow_provider_sora.exceptions import InvalidRequestError
 
@@ -105,6 +105,16 @@ class TestAnItem:
     def test_may_have_its_cameos_in_one_cell(self, given_as: Any, read_as: list[Any]) -> None:
         assert one({"cameos": given_as}).arguments["cameos"] == read_as
 
+    @pytest.mark.parametrize(
+        "name", ["prompt", "size", "style", "negative_prompt", "input_reference", "fit", "render_as"]
+    )
+    @pytest.mark.parametrize("value", [5, 0, True, False, 1.5, [1], {}, {"uri": "s3://b/cat.png"}])
+    def test_is_refused_with_anything_but_a_text_where_one_is_meant(self, name: str, value: Any) -> None:
+        assert faults({"prompt": "a kite", name: value}) == [(f"its {name} is {value!r}, not a text",)]
+
+    def test_may_not_have_in_its_json_what_json_does_not_know(self) -> None:
+        assert faults({"extra_body": '{"cfg": NaN}'}) == [("its extra_body is not JSON",)]
+
     def test_leaves_numbers_in_texts_to_the_request(self) -> None:
         assert one({"seconds": "8", "guidance_scale": "7.5"}).arguments == {"seconds": "8", "guidance_scale": "7.5"}
 
@@ -151,9 +161,9 @@ class TestAKey:
             rows({"key": "a", "prompt": "1"}, {"key": 1, "prompt": "2"}, {"key": " a ", "prompt": "3"})
         )
         assert [item.key for item in items] == ["1"]
-        assert [told.to_dict() for told in invalid] == [
-            {"place": "line 1", "key": "a", "faults": ["its key 'a' is line 3's too"]},
-            {"place": "line 3", "key": "a", "faults": ["its key 'a' is line 1's too"]},
+        assert invalid == [
+            InvalidItem(place="line 1", key="a", faults=("its key 'a' is line 3's too",)),
+            InvalidItem(place="line 3", key="a", faults=("its key 'a' is line 1's too",)),
         ]
 
     def test_that_differs_in_case_or_normal_form_is_another(self) -> None:
@@ -257,21 +267,37 @@ class TestFaults:
         assert faults(row) == [("it gives nothing",)]
 
 
-class TestTheRefusal:
-    def test_names_each_item_and_what_to_do(self) -> None:
+class TestWhatIsWrong:
+    def test_names_each_item(self) -> None:
         _, invalid = read_items(rows({"promt": "a"}, {"prompt": "b"}, {}))
-        assert str(refusal_of(invalid, total=1000, source="s3://media@bucket/items.csv")) == (
-            "Nothing was submitted: 2 of 1,000 items of s3://media@bucket/items.csv cannot be rendered: "
-            "line 1: unknown field 'promt': did you mean prompt?; line 3: it gives nothing. "
-            'Mend them, or render the others with on_invalid="skip".'
+        assert told_faults(invalid, total=1000, source="s3://media@bucket/items.csv") == (
+            "2 of 1,000 items of s3://media@bucket/items.csv cannot be rendered: "
+            "line 1: unknown field 'promt': did you mean prompt?; line 3: it gives nothing"
         )
 
-    def test_tells_of_twenty_and_counts_the_others(self) -> None:
-        invalid = [InvalidItem(place=f"line {n}", key=None, faults=("it gives nothing",)) for n in range(1, 1024)]
-        message = str(refusal_of(invalid, total=1023, source="items"))
-        assert message.count("it gives nothing") == 20
-        assert "line 20: it gives nothing; and 1,003 more. Mend" in message
-        assert "more" not in str(refusal_of(invalid[:20], total=1023, source="items"))
+    @pytest.mark.parametrize(
+        ("count", "places"),
+        [
+            (2, "line 1 and line 2"),
+            (5, "line 1 and line 2 and line 3 and line 4 and line 5"),
+            (1023, "line 1, line 2, line 3, line 4, line 5 and 1,018 more"),
+        ],
+    )
+    def test_is_told_once_where_many_have_it(self, count: int, places: str) -> None:
+        invalid = [InvalidItem(place=f"line {n}", key=None, faults=("it gives nothing",)) for n in range(1, count + 1)]
+        message = told_faults(invalid, total=count, source="items")
+        assert message.endswith(f" cannot be rendered: {places}: it gives nothing")
+
+    def test_is_told_of_twenty_kinds_and_the_others_are_counted(self) -> None:
+        invalid = [InvalidItem(place=f"line {n}", key=None, faults=(f"fault {n}",)) for n in range(1, 1024)]
+        message = told_faults(invalid, total=1023, source="items")
+        assert message.count("fault ") == 20
+        assert message.endswith("line 20: fault 20; and 1,003 more")
+        assert "more" not in told_faults(invalid[:20], total=1023, source="items")
+
+    def test_comes_with_the_labels_of_its_row(self) -> None:
+        _, (invalid,) = read_items(rows({"prompt": "a", "priority": "x", "city": "Porto"}))
+        assert invalid.labels == {"city": "Porto"}
 
 
 @given(st.lists(st.integers(min_value=-2, max_value=2), max_size=20))

@@ -310,19 +310,34 @@ class TestQuestions:
     ) -> None:
         assert Pacer().polling_interval(in_flight=in_flight, expected_seconds=expected) == interval
 
+    @settings(max_examples=60)
     @given(
         rate=st.floats(min_value=0.5, max_value=6000),
-        in_flight=st.integers(min_value=0, max_value=1000),
-        expected=st.none() | st.floats(min_value=0, max_value=3600),
+        idle=st.lists(st.floats(min_value=0, max_value=40), min_size=1, max_size=150),
     )
-    def test_take_a_quarter_of_a_limit_at_most(self, rate: float, in_flight: int, expected: float | None) -> None:
-        interval = Pacer(rate).polling_interval(in_flight=in_flight, expected_seconds=expected)
-        pages = max(1, -(-in_flight // 100))
-        assert pages / interval * 60 <= rate / 4 * (1 + 1e-9)
+    def test_take_a_quarter_of_a_limit_at_most(self, rate: float, idle: list[float]) -> None:
+        pacer, now, asked = Pacer(rate), START, list[float]()
+        for pause in idle:
+            now += pause if pause > 35 else 0.0
+            now += pacer.reserve_question(now)
+            asked.append(now)
+        burst = max(1, int(rate / 240))
+        for first, moment in enumerate(asked):
+            assert bisect_right(asked, moment + 60.0 - 1e-6) - first <= rate / 4 + burst
 
     def test_take_a_quarter_of_a_learned_rate_at_most(self) -> None:
         pacer = refused_after(5, over=60.0)
-        assert pacer.polling_interval(in_flight=100, expected_seconds=20.0) == pytest.approx(120.0)
+        assert [pacer.reserve_question(START + 60) for _ in range(3)] == pytest.approx([0.0, 120.0, 240.0])
+
+    def test_wait_for_nothing_without_a_limit(self) -> None:
+        pacer = Pacer()
+        assert [pacer.reserve_question(START) for _ in range(100)] == [0.0] * 100
+
+    def test_take_no_place_of_the_line_while_they_wait_for_one_of_their_own(self) -> None:
+        pacer = Pacer(20)
+        for _ in range(10):
+            pacer.reserve_question(START)
+        assert pacer.reserve(START) == 0.0
 
     @given(expected=st.floats(min_value=0.5, max_value=225))
     def test_of_a_full_page_are_at_most_one_and_a_half_a_clip(self, expected: float) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -12,12 +15,14 @@ from emulator_process import EmulatorProcess
 from http_server import Reply, ScriptedServer
 
 from airflow_provider_sora.batches.pacing import Pacer
+from airflow_provider_sora.client import shared_polling
 from airflow_provider_sora.client.client import SoraClient
-from airflow_provider_sora.client.paced import Line, PacedClient
+from airflow_provider_sora.client.paced import PacedClient, RequestQueue
 from airflow_provider_sora.client.polling import Outcome, Verdict, Watch
 from airflow_provider_sora.client.settings import ServerSettings
 from airflow_provider_sora.client.shared_polling import SharedPoller
-from airflow_provider_sora.exceptions import RateLimitedError, ServerUnreachableError, SoraError
+from airflow_provider_sora.exceptions import RateLimitedError, ResponseLostError, ServerUnreachableError, SoraError
+from airflow_provider_sora.videos.job import VideoJob
 from airflow_provider_sora.videos.request import VideoRequest
 
 
@@ -38,8 +43,8 @@ def waited(base_url: str, videos: list[str], *, round_seconds: float) -> list[Ou
     """How an eager poller's waiting ends. By its own watch no job is due within an hour."""
 
     async def wait() -> list[Outcome]:
-        line = Line(Pacer())
-        client = PacedClient(ServerSettings(base_url=base_url), line)
+        queue = RequestQueue(Pacer())
+        client = PacedClient(ServerSettings(base_url=base_url), queue)
         poller = SharedPoller(client, round_interval=lambda waiting: round_seconds, crowd=1, is_eager=True)
         now = time.time()
         return await asyncio.gather(
@@ -47,6 +52,29 @@ def waited(base_url: str, videos: list[str], *, round_seconds: float) -> list[Ou
         )
 
     return asyncio.run(wait())
+
+
+@contextmanager
+def trickling_server() -> Iterator[str]:
+    """A server that sends its answer in pieces, each in time, and never comes to its end."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(
+                        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n{"
+                    )
+                    while True:
+                        time.sleep(0.05)
+                        connection.sendall(b" ")
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    thread.join(timeout=5)
 
 
 class TestAnEagerPoller:
@@ -68,7 +96,7 @@ class TestAnEagerPoller:
         emulator.arm({"kind": "http_error", "route": "list", "status": 403, "times": None})
 
         async def wait() -> None:
-            client = PacedClient(ServerSettings(base_url=emulator.base_url), Line(Pacer()))
+            client = PacedClient(ServerSettings(base_url=emulator.base_url), RequestQueue(Pacer()))
             poller = SharedPoller(client, round_interval=lambda waiting: 0.02, crowd=1, is_eager=True)
             now = time.time()
             watches = [Watch(video_id=each, submitted_at=now, poll_interval=0.5) for each in videos]
@@ -80,12 +108,84 @@ class TestAnEagerPoller:
         assert requests["retrieve"] <= 20 * 5
 
 
-class TestTheLine:
+class TestAQuestion:
+    def test_that_waits_for_its_turn_is_no_silence_of_the_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shared_polling, "POLL_TIMEOUT", 0.5)
+        jobs = [{"id": f"video_{n}", "object": "video", "status": "completed"} for n in (1, 2, 3)]
+
+        async def wait(base_url: str) -> list[Outcome]:
+            queue = RequestQueue(Pacer())
+            queue.heard(RateLimitedError("slow down", retry_after=1.0))
+            client = PacedClient(ServerSettings(base_url=base_url), queue)
+            poller = SharedPoller(client, round_interval=lambda waiting: 0.01, crowd=1, is_eager=True)
+            now = time.time()
+            return await asyncio.gather(
+                *(poller.wait(Watch(video_id=job["id"], submitted_at=now, max_poll_failures=1)) for job in jobs)
+            )
+
+        with ScriptedServer(Reply(200, {"data": jobs, "has_more": False})) as server:
+            outcomes = asyncio.run(wait(server.base_url))
+            assert [request.path for request in server.requests] == ["/v1/videos?limit=100&order=desc"]
+        assert {outcome.verdict for outcome in outcomes} == {Verdict.COMPLETED}
+
+    def test_that_is_answered_byte_by_byte_is_given_up_in_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shared_polling, "POLL_TIMEOUT", 0.3)
+
+        async def ask(base_url: str) -> None:
+            client = shared_polling.PollingClient(ServerSettings(base_url=base_url))
+            with pytest.raises(ResponseLostError, match=r"did not answer a question for jobs within 0\.3 s"):
+                await client.list(limit=100, after=None)
+
+        with trickling_server() as base_url:
+            began = time.monotonic()
+            asyncio.run(asyncio.wait_for(ask(base_url), 10))
+            assert time.monotonic() - began < 3
+
+    @pytest.mark.parametrize("backend", ["sora", "litellm"])
+    def test_is_one_of_four_requests_where_lists_cannot_be_had(self, backend: str) -> None:
+        asked, created = 0, 0
+
+        class Asked(PacedClient):
+            async def retrieve(self, video_id: str) -> VideoJob:
+                nonlocal asked
+                await self._queue.turn_to_ask()
+                asked += 1
+                return VideoJob.from_response({"id": video_id, "status": "in_progress"})
+
+            async def list(self, **_: Any) -> Any:
+                raise SoraError("no lists")
+
+        async def create(queue: RequestQueue) -> None:
+            nonlocal created
+            while True:
+                await queue.turn()
+                created += 1
+
+        async def run() -> None:
+            queue = RequestQueue(Pacer(requests_per_minute=2400))
+            client = Asked(ServerSettings(base_url="http://127.0.0.1:9", backend=backend), queue)
+            poller = SharedPoller(client, round_interval=lambda waiting: 0.01, crowd=1, is_eager=True)
+            now = time.time()
+            watches = [Watch(video_id=f"video_{n}", submitted_at=now, poll_interval=0.01) for n in range(200)]
+            tasks: list[asyncio.Task[Any]] = [asyncio.create_task(poller.wait(watch)) for watch in watches]
+            tasks.append(asyncio.create_task(create(queue)))
+            await asyncio.sleep(2)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        asyncio.run(run())
+        # 10 questions a second, and the ten that may go at once.
+        assert 10 <= asked <= 32
+        assert created > asked
+
+
+class TestTheQueue:
     def test_spaces_requests_as_the_limit_says(self) -> None:
         async def spaced() -> float:
-            line = Line(Pacer(requests_per_minute=600))
+            queue = RequestQueue(Pacer(requests_per_minute=600))
             began = time.monotonic()
-            await asyncio.gather(*(line.turn() for _ in range(16)))
+            await asyncio.gather(*(queue.turn() for _ in range(16)))
             return time.monotonic() - began
 
         # Ten go at once, a second's worth, and six after them, a tenth of a second apart.
@@ -93,11 +193,11 @@ class TestTheLine:
 
     def test_holds_everybody_back_after_a_429(self) -> None:
         async def held() -> float:
-            line = Line(Pacer())
-            await line.turn()
-            line.heard(RateLimitedError("slow down", retry_after=0.3))
+            queue = RequestQueue(Pacer())
+            await queue.turn()
+            queue.heard(RateLimitedError("slow down", retry_after=0.3))
             began = time.monotonic()
-            await line.turn()
+            await queue.turn()
             return time.monotonic() - began
 
         assert asyncio.run(held()) >= 0.29
@@ -105,19 +205,19 @@ class TestTheLine:
     @pytest.mark.parametrize("answer", [None, SoraError("refused")])
     def test_an_answer_of_any_kind_ends_an_outage(self, answer: SoraError | None) -> None:
         now = [100.0]
-        line = Line(Pacer(), clock=lambda: now[0])
-        line.heard(ServerUnreachableError("no route"))
+        queue = RequestQueue(Pacer(), clock=lambda: now[0])
+        queue.heard(ServerUnreachableError("no route"))
         now[0] = 160.0
-        assert line.outage_seconds == 60.0
-        line.heard(answer)
-        assert line.outage_seconds == 0.0
+        assert queue.outage_seconds == 60.0
+        queue.heard(answer)
+        assert queue.outage_seconds == 0.0
 
     def test_is_told_of_what_its_questions_come_to(self) -> None:
         async def ask(base_url: str) -> Any:
-            line = Line(Pacer())
+            queue = RequestQueue(Pacer())
             with pytest.raises(RateLimitedError):
-                await PacedClient(ServerSettings(base_url=base_url), line).retrieve("video_1")
-            return line.pacer.requests_per_minute
+                await PacedClient(ServerSettings(base_url=base_url), queue).retrieve("video_1")
+            return queue.pacer.requests_per_minute
 
         with ScriptedServer(Reply(429, {}, {"Retry-After": "1"})) as server:
             assert asyncio.run(ask(server.base_url)) is not None

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_sora.batches.pacing import LONGEST_TOLD_PAUSE
 from airflow_provider_sora.client.polling import (
     LONGEST_PAUSE,
-    LONGEST_TOLD_PAUSE,
     NOT_FOUND_LIMIT,
     SHORTEST_PAUSE,
     Outcome,

@@ -159,6 +159,24 @@ class TestManyJobs:
         assert (verdicts.count(Verdict.FAILED), verdicts.count(Verdict.COMPLETED)) == (5, 5)
         assert all(outcome.code for outcome in outcomes if outcome.verdict is Verdict.FAILED)
 
+    def test_that_a_list_shows_as_failed_are_asked_for_before_it_is_their_turn(self, emulator: EmulatorProcess) -> None:
+        emulator.arm({"kind": "fail_job", "times": 9})
+        rarely = [replace(watch(each), poll_interval=600.0) for each in self.submit(emulator, 9)]
+        emulator.arm({"kind": "stall_job", "times": 3})
+        often = [replace(watch(each), poll_interval=0.1) for each in self.submit(emulator, 3)]
+
+        async def wait() -> list[Outcome]:
+            settings = ServerSettings(base_url=emulator.base_url)
+            beside = [asyncio.create_task(wait_together(settings, each)) for each in often]
+            try:
+                async with asyncio.timeout(30):
+                    return await asyncio.gather(*(wait_together(settings, each) for each in rarely))
+            finally:
+                for task in beside:
+                    task.cancel()
+
+        assert [outcome.verdict for outcome in asyncio.run(wait())] == [Verdict.FAILED] * 9
+
     def test_that_the_server_lost_are_lost(self, emulator: EmulatorProcess) -> None:
         videos = self.submit(emulator, 10)
         emulator.lose_jobs()

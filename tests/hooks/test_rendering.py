@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,25 @@ class TestACameoOfTheServer:
         assert "the server has 2 cameos named 'Rex': write the id" in str(caught.value)
         assert all(dog in str(caught.value) for dog in dogs)
 
+    def test_is_looked_for_once_however_many_clips_have_it(self, cast: Any) -> None:
+        _, (cat, _, dog), emulator = cast
+        asked, hook = emulator.stats()["requests"].get("list_cameos", 0), SoraHook()
+        with ThreadPoolExecutor(8) as pool:
+            for name, reference in (("小橘猫", "小橘猫"), ("小橘猫", cat), ("Rex", dog)):
+                list(pool.map(hook.render, [parse(f"@{name} sits", cameos=[reference])] * 20))
+        assert emulator.stats()["requests"]["list_cameos"] - asked == 1
+
+    def test_that_was_not_there_is_looked_for_once_more_as_it_may_be_new(self, cast: Any) -> None:
+        _, _, emulator = cast
+        asked, hook = emulator.stats()["requests"].get("list_cameos", 0), SoraHook()
+        hook.render(parse("@小橘猫坐着", cameos=["小橘猫"]))
+        made = SoraHook().create_cameo(name="Tom", pictures=[picture()])
+        assert hook.render(parse("@Tom barks", cameos=["Tom"])).request.cameos[0].id == made.id
+        for _ in range(5):
+            with pytest.raises(InvalidRequestError, match="the server has no cameo 'Ann'"):
+                hook.render(parse("@Ann waves", cameos=["Ann"]))
+        assert emulator.stats()["requests"]["list_cameos"] - asked == 3
+
     def test_that_is_not_there_is_told_with_those_that_are(self, cast: Any) -> None:
         hook, (cat, *_), _ = cast
         with pytest.raises(InvalidRequestError, match=f"the server has no cameo 'Tom'.*小橘猫 \\({cat}\\)"):
@@ -101,8 +121,10 @@ class TestAServerWithoutAListOfCameos:
         """The article shows how a cameo is made, and no list of them."""
         with ScriptedServer(Reply(status, {"detail": "No"}), Reply(200, JOB)) as server:
             connect(server.base_url)
-            rendition = SoraHook().render(parse("@Ann waves", cameos=["cameo_1"]))
-            SoraHook().create_video(rendition, snapshot=DECEMBER)
+            hook = SoraHook()
+            for _ in range(3):
+                rendition = hook.render(parse("@Ann waves", cameos=["cameo_1"]))
+            hook.create_video(rendition, snapshot=DECEMBER)
         assert [request.path for request in server.requests] == ["/v1/videos/cameos", "/v1/videos"]
         assert server.requests[1].json["cameos"] == ["cameo_1"]
 

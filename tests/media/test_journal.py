@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -105,6 +106,11 @@ class WaryS3:
         return ObjectStoragePath(f"s3://{conn_id}@{bucket}/batch")
 
 
+def append(journal: Journal, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write a segment."""
+    journal.write([Line.of(line) for line in lines])
+
+
 def everything(journal: Journal) -> dict[str, Any]:
     """All that a journal tells."""
     entries: dict[str, Any] = dict(zip(journal.keys(), map(journal.get, journal.keys()), strict=True))
@@ -126,8 +132,8 @@ class TestWhatWasWritten:
 
     def test_it_is_there_for_the_next_attempt_and_for_this_one(self, folder: ObjectStoragePath) -> None:
         journal = Journal.open(folder)
-        journal.append([{"key": "b", "state": "intent"}, {"head": {"items": 2}}, {"key": "a", "state": "intent"}])
-        journal.append([{"key": "b", "state": "submitted", "prompt": "Grüße \u2028 \ud83d\n"}])
+        append(journal, [{"key": "b", "state": "intent"}, {"head": {"items": 2}}, {"key": "a", "state": "intent"}])
+        append(journal, [{"key": "b", "state": "submitted", "prompt": "Grüße \u2028 \ud83d\n"}])
         expected = {
             "b": {"key": "b", "state": "submitted", "prompt": "Grüße \u2028 \ud83d\n"},
             "a": {"key": "a", "state": "intent"},
@@ -139,13 +145,13 @@ class TestWhatWasWritten:
 
     def test_each_call_is_one_segment_and_so_is_each_attempt(self, folder: ObjectStoragePath) -> None:
         journal = Journal.open(folder)
-        journal.append([{"key": "a"}, {"key": "b"}])
-        journal.append([])
+        append(journal, [{"key": "a"}, {"key": "b"}])
+        append(journal, [])
         Journal.open(folder)
         assert names(folder) == ["00000001.jsonl", "00000002.jsonl", "00000003.jsonl"]
 
     def test_a_segment_is_lines_of_json_that_people_can_read(self, folder: ObjectStoragePath) -> None:
-        Journal.open(folder).append([{"key": "ä", "n": 1}])
+        append(Journal.open(folder), [{"key": "ä", "n": 1}])
         header, line, end = folder.fs.cat_file((folder / "00000002.jsonl").path).split(b"\n")
         told = json.loads(header)
         assert (told["journal"], told["segment"]) == (1, 2)
@@ -155,11 +161,11 @@ class TestWhatWasWritten:
     def test_more_segments_than_are_read_at_a_time_are_all_read(self, local: ObjectStoragePath) -> None:
         journal = Journal.open(local)
         for number in range(SEGMENTS_AT_A_TIME + 5):
-            journal.append([{"key": str(number % 7), "number": number}])
+            append(journal, [{"key": str(number % 7), "number": number}])
         assert everything(Journal.open(local)) == everything(journal)
 
     def test_other_files_in_the_folder_do_not_matter(self, local: ObjectStoragePath) -> None:
-        Journal.open(local).append([{"key": "a"}])
+        append(Journal.open(local), [{"key": "a"}])
         for name in ("00000003.jsonl.0011223344556677.part", "notes.txt", "x00000009.jsonl"):
             Path(local.path, name).write_text("half of")
         assert Journal.open(local).keys() == ["a"]
@@ -168,7 +174,7 @@ class TestWhatWasWritten:
     def test_a_line_that_nobody_could_find_again_is_refused(self, local: ObjectStoragePath, line: Any) -> None:
         journal = Journal.open(local)
         with pytest.raises(ValueError, match="a line has a key"):
-            journal.append([{"key": "a"}, line])
+            append(journal, [{"key": "a"}, line])
         assert names(local) == ["00000001.jsonl"]
 
     @given(lines=LINES, cuts=st.lists(st.integers(0, 12), max_size=4))
@@ -180,7 +186,7 @@ class TestWhatWasWritten:
             folder = ObjectStoragePath(f"file://{path}")
             journal = Journal.open(folder)
             for start, end in pairwise(sorted({0, *cuts, len(lines)})):
-                journal.append(lines[start:end])
+                append(journal, lines[start:end])
             heads = [line["head"] for line in lines if "head" in line]
             expected = {line["key"]: line for line in lines if "key" in line} | {"": heads[-1] if heads else {}}
             assert everything(journal) == everything(Journal.open(folder)) == expected
@@ -195,12 +201,12 @@ class TestWhatWasWritten:
 class TestOneWriter:
     def test_an_earlier_attempt_cannot_write_any_more(self, folder: ObjectStoragePath) -> None:
         zombie = Journal.open(folder)
-        zombie.append([{"key": "a", "by": "zombie"}])
+        append(zombie, [{"key": "a", "by": "zombie"}])
         successor = Journal.open(folder)
         for _ in range(2):
             with pytest.raises(JournalTakenOverError, match=r"Another attempt .* Its jobs are left to the other"):
-                zombie.append([{"key": "a", "by": "zombie, late"}])
-        successor.append([{"key": "b"}])
+                append(zombie, [{"key": "a", "by": "zombie, late"}])
+        append(successor, [{"key": "b"}])
         assert Journal.open(folder).get("a") == {"key": "a", "by": "zombie"}
         assert zombie.get("a") == {"key": "a", "by": "zombie"}
         assert not JournalTakenOverError.retryable
@@ -212,7 +218,7 @@ class TestOneWriter:
             while len(ready) < 4:
                 time.sleep(0.01)
             try:
-                journal.append([{"key": "a", "by": number}])
+                append(journal, [{"key": "a", "by": number}])
             except JournalTakenOverError:
                 return False
             return True
@@ -225,7 +231,7 @@ class TestOneWriter:
         def write_on() -> int:
             for number in range(10_000):
                 try:
-                    zombie.append([{"key": "a", "number": number}])
+                    append(zombie, [{"key": "a", "number": number}])
                 except JournalTakenOverError:
                     return number
                 time.sleep(0.02)
@@ -272,8 +278,8 @@ class TestDamage:
 
     def test_a_segment_that_is_missing_is_named(self, folder: ObjectStoragePath) -> None:
         journal = Journal.open(folder)
-        journal.append([{"key": "a"}])
-        journal.append([{"key": "b"}])
+        append(journal, [{"key": "a"}])
+        append(journal, [{"key": "b"}])
         folder.fs.rm_file((folder / "00000002.jsonl").path)
         with pytest.raises(RecordError, match=r"00000002\.jsonl: it is missing") as caught:
             Journal.open(folder)
@@ -283,11 +289,11 @@ class TestDamage:
         program = (
             "import sys\n"
             "from airflow.sdk import ObjectStoragePath\n"
-            "from airflow_provider_sora.media.journal import Journal\n"
+            "from airflow_provider_sora.media.journal import Journal, Line\n"
             "journal = Journal.open(ObjectStoragePath(sys.argv[1]))\n"
             "number = 0\n"
             "while True:\n"
-            "    journal.append([{'key': f'{number} {n}', 'x': 'x' * 20_000} for n in range(20)])\n"
+            "    journal.write([Line.of({'key': f'{number} {n}', 'x': 'x' * 20_000}) for n in range(20)])\n"
             "    print(number, flush=True)\n"
             "    number += 1\n"
         )
@@ -312,16 +318,16 @@ class TestAStoreInTrouble:
 
     def test_a_disk_that_is_away_and_comes_back_loses_nothing(self, local: ObjectStoragePath) -> None:
         journal = Journal.open(local)
-        journal.append([{"key": "a", "n": 1}])
+        append(journal, [{"key": "a", "n": 1}])
         place, aside = Path(local.path), Path(f"{local.path}-aside")
         place.rename(aside)
         place.write_text("in the folder's place")
         with pytest.raises(RecordUnavailableError):
-            journal.append([{"key": "a", "n": 2}])
+            append(journal, [{"key": "a", "n": 2}])
         assert journal.get("a") == {"key": "a", "n": 1}
         place.unlink()
         aside.rename(place)
-        journal.append([{"key": "a", "n": 3}])
+        append(journal, [{"key": "a", "n": 3}])
         assert Journal.open(local).get("a") == {"key": "a", "n": 3}
 
     def test_an_s3_that_refuses_for_a_while_loses_nothing(self, s3: MotoS3, bucket: str) -> None:
@@ -329,10 +335,10 @@ class TestAStoreInTrouble:
         journal = Journal.open(folder)
         with s3.enforcing_rights():
             with pytest.raises(RecordUnavailableError, match="could not be written"):
-                journal.append([{"key": "a"}])
+                append(journal, [{"key": "a"}])
             with pytest.raises(RecordUnavailableError, match=r"could not be read.* A retry looks again"):
                 Journal.open(folder)
-        journal.append([{"key": "b"}])
+        append(journal, [{"key": "b"}])
         assert Journal.open(folder).keys() == ["b"]
 
     def test_a_segment_that_was_kept_before_the_error_was_written(
@@ -342,8 +348,8 @@ class TestAStoreInTrouble:
             folder = store.folder(bucket, monkeypatch)
             journal = Journal.open(folder)
             store.denied = {"PUT"}
-            journal.append([{"key": "a"}])
-            journal.append([{"key": "b"}])
+            append(journal, [{"key": "a"}])
+            append(journal, [{"key": "b"}])
             assert len(names(folder)) == 3
             store.denied = set()
             assert Journal.open(folder).keys() == ["a", "b"]
@@ -356,9 +362,9 @@ class TestAStoreInTrouble:
             journal = Journal.open(folder)
             store.denied = {"PUT", "GET", "HEAD"}
             with pytest.raises(RecordUnavailableError):
-                journal.append([{"key": "a", "n": 1}, {"key": "b", "n": 1}])
+                append(journal, [{"key": "a", "n": 1}, {"key": "b", "n": 1}])
             store.denied = set()
-            journal.append([{"key": "a", "n": 2}])
+            append(journal, [{"key": "a", "n": 2}])
             expected = {"a": {"key": "a", "n": 2}, "b": {"key": "b", "n": 1}, "": {}}
             assert everything(journal) == everything(Journal.open(folder)) == expected
 

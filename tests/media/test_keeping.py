@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from moto_server import MotoS3
 
-from airflow_provider_sora.exceptions import DownloadError, OutputPathError
+from airflow_provider_sora.exceptions import DownloadError, OutputPathError, OutputPathUnavailableError
 from airflow_provider_sora.media import storage
 from airflow_provider_sora.media.archive import existing, read_sidecar, write_sidecar
 from airflow_provider_sora.media.storage import Spooled, check_writable, size_of, spool
@@ -141,8 +141,11 @@ def test_broken_provenance_is_neither_a_result_nor_absent(target: ObjectStorageP
     keep(target, b"12345")
     sidecar = target.with_suffix(".json")
     sidecar.fs.pipe_file(sidecar.path, content)
-    with pytest.raises(OutputPathError, match=r"Nothing was submitted: the provenance .*render\.json cannot be read"):
+    with pytest.raises(
+        OutputPathError, match=r"the provenance .*render\.json cannot be read: it is not a JSON object"
+    ) as broken:
         existing(target, overwrite="skip")
+    assert not broken.value.retryable
 
 
 def test_a_store_that_cannot_be_asked_is_not_taken_for_an_empty_one(
@@ -155,8 +158,25 @@ def test_a_store_that_cannot_be_asked_is_not_taken_for_an_empty_one(
     monkeypatch.setattr(target.fs, "cat_file", refuse)
     with pytest.raises(OutputPathError, match="could not be found out: Forbidden"):
         size_of(target)
-    with pytest.raises(OutputPathError, match="cannot be read: Forbidden"):
+    with pytest.raises(OutputPathUnavailableError, match="cannot be read: Forbidden"):
         read_sidecar(target)
+
+
+def test_a_store_that_stumbles_over_provenance_is_asked_again_and_gives_no_job_up(
+    target: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(target, b"12345")
+    write_sidecar(target, DOCUMENT)
+
+    def stumble(path: str, **_: object) -> None:
+        raise OSError("503 Slow Down")
+
+    with monkeypatch.context() as away:
+        away.setattr(target.fs, "cat_file", stumble)
+        with pytest.raises(OutputPathUnavailableError, match="cannot be read: 503 Slow Down") as put_off:
+            read_sidecar(target)
+    assert put_off.value.retryable
+    assert read_sidecar(target) == DOCUMENT
 
 
 def test_when_storing_fails_the_older_file_is_as_it_was(

@@ -49,6 +49,15 @@ def put_off(source: str) -> str:
 # --- from a disk, a store, or memory ---
 
 
+@pytest.mark.parametrize("source", [5, True, [1], {"uri": "cat.png"}])
+def test_what_is_neither_a_place_nor_bytes_is_refused(source: Any) -> None:
+    assert "a picture is given by its path, its URL or its bytes, not by" in refusal(source)
+
+
+def test_a_size_that_is_no_text_is_refused() -> None:
+    assert "is not a WIDTHxHEIGHT" in refusal(PNG, size=720)
+
+
 @pytest.mark.parametrize(
     ("form", "suffix", "media_type"),
     [("PNG", "png", "image/png"), ("JPEG", "jpg", "image/jpeg"), ("WEBP", "webp", "image/webp")],

@@ -11,6 +11,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -32,8 +33,11 @@ from airflow_provider_sora.exceptions import (
     OutputPathError,
 )
 from airflow_provider_sora.failures import SoraFailException
-from airflow_provider_sora.operators import batch_run
+from airflow_provider_sora.hooks.sora import SoraHook
+from airflow_provider_sora.media.storage import Spooled
+from airflow_provider_sora.operators import batch_run, submission
 from airflow_provider_sora.operators.batch import SoraBatchOperator, SoraMergeBatchesOperator, shard
+from airflow_provider_sora.operators.batch_clip import ClipRendering
 
 SNAPSHOT = "sora-2-2025-12-08"
 PIXEL = base64.b64decode(
@@ -43,6 +47,9 @@ PIXEL = base64.b64decode(
 PRICE = 0.4
 
 FAILURE = {"kind": "fail_job"}
+
+#: Of a batch that must end by itself: where it does not, its test fails.
+SOON: dict[str, Any] = {"execution_timeout": timedelta(seconds=5)}
 
 
 @pytest.fixture(autouse=True)
@@ -299,6 +306,203 @@ class TestOrderAndPace:
         assert (summary["succeeded"], summary["attempts"]["submissions"]) == (8, 8)
         assert created(sora) - before == 8
 
+    def test_the_pauses_after_refused_creates_double(
+        self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pacing, "_SLOWEST", 6000.0)
+        monkeypatch.setattr(pacing, "FIRST_PAUSE", 0.1)
+        sent, really = [], SoraHook.create_video
+
+        def send(*arguments: Any, **options: Any) -> Any:
+            sent.append(time.monotonic())
+            return really(*arguments, **options)
+
+        monkeypatch.setattr(SoraHook, "create_video", send)
+        sora.arm({"kind": "rate_limit", "route": "create", "times": 3, "retry_after": None})
+        assert run_task(batch(["A kite"], tmp_path, item_retries=0))["succeeded"] == 1
+        gaps = [later - earlier for earlier, later in pairwise(sent)]
+        assert len(gaps) == 3
+        assert all(gap >= pause for gap, pause in zip(gaps, (0.1, 0.2, 0.4), strict=True)), gaps
+
+
+class TestAServerInTrouble:
+    """It answers, and the answer is no fault of a clip."""
+
+    @pytest.fixture(autouse=True)
+    def unhurried(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No clip is submitted again before the others were submitted once."""
+        monkeypatch.setattr(guards, "FIRST_RETRY_PAUSE", 0.3)
+        monkeypatch.setattr(submission, "_LOOKS", (0.0,))
+
+    @pytest.mark.parametrize("backend", ["sora", "openai"])
+    def test_for_a_while_uses_up_no_clips_retries(
+        self, backend: str, sora: EmulatorProcess, connect: Any, tmp_path: Path
+    ) -> None:
+        connect(sora.base_url, backend=backend)
+        before = created(sora)
+        sora.arm(
+            {"kind": "http_error", "route": "create", "status": 503, "times": 16},
+            # What the last refusals come to is known before a create is taken again.
+            {"kind": "delay", "route": "create", "skip": 16, "times": None, "seconds": 0.1},
+        )
+        # A server's list shows the jobs of all tests: no two of them ask for the same.
+        prompt = f"{{{{ item.prompt }}}} by {tmp_path.name}"
+        summary = run_task(batch(keyed(*"abcde"), tmp_path, prompt=prompt, item_retries=1))
+        assert sora.stats()["answers"]["503"] >= 16
+        assert (summary["succeeded"], summary["attempts"]["submissions"]) == (5, 5)
+        assert created(sora) - before == 5
+
+    def test_is_no_failure_of_a_clips_first_attempt(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        sora.arm({"kind": "http_error", "route": "create", "status": 503, "times": 8})
+        attempts = run_task(batch(keyed(*"abcd"), tmp_path))["attempts"]
+        assert attempts == {"submissions": 4, "first_attempt_failed": 0, "rescued": 0, "rescue_rate": None}
+
+    def test_that_breaks_on_one_clip_only_fails_that_one(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        before, ti = created(sora), TaskInstanceDouble()
+        sora.arm({"kind": "http_error", "route": "create", "status": 503, "skip": 2, "times": None})
+        with pytest.raises(BatchIncompleteError, match="Only 2 of the 3 clips"):
+            run_task(batch(keyed("a", "b", "poison"), tmp_path, item_retries=1, max_in_flight=1, **SOON), ti)
+        assert outcomes(ti.xcoms["return_value"]) == {"a": "succeeded", "b": "succeeded", "poison": "failed"}
+        assert ti.xcoms["return_value"]["stopped"] is None
+        assert created(sora) - before == 2
+
+    def test_for_too_long_stops_the_batch_and_a_retry_goes_on(
+        self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_run, "LONGEST_OUTAGE", 0.3)
+        before, ti = created(sora), TaskInstanceDouble()
+        sora.arm({"kind": "http_error", "route": "create", "status": 503, "times": None})
+        with pytest.raises(BatchIncompleteError, match=r"has taken no clip for .* answered 503: .* A retry goes on"):
+            run_task(batch(keyed(*"abcd"), tmp_path, item_retries=1, **SOON), ti)
+        summary = ti.xcoms["return_value"]
+        assert (summary["stopped"]["by"], summary["failed"], summary["left"]) == ("server", 0, 4)
+        sora.disarm()
+        assert run_task(batch(keyed(*"abcd"), tmp_path), ti)["succeeded"] == 4
+        assert created(sora) - before == 4
+
+    def test_that_does_not_tell_how_a_job_stands_is_asked_again(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        before = created(sora)
+        sora.arm(
+            {"kind": "http_error", "route": "list", "status": 503, "times": None},
+            {"kind": "http_error", "route": "retrieve", "status": 503, "times": 2},
+        )
+        summary = run_task(batch(["A kite"], tmp_path, max_poll_failures=1))
+        assert (summary["succeeded"], summary["attempts"]["first_attempt_failed"]) == (1, 0)
+        assert "retrieve" not in [fault["route"] for fault in sora.armed()]
+        assert created(sora) - before == 1
+
+
+class TestAFileThatIsNotToBeHad:
+    def test_because_it_is_denied_fails_its_clip_alone_and_is_fetched_by_a_retry(
+        self, sora: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        before, ti = created(sora), TaskInstanceDouble()
+        sora.arm({"kind": "http_error", "route": "content", "status": 403})
+        with pytest.raises(BatchIncompleteError, match="Only 2 of the 3 clips"):
+            run_task(batch(keyed(*"abc"), tmp_path, item_retries=0), ti)
+        summary = ti.xcoms["return_value"]
+        assert (summary["succeeded"], summary["failed"], summary["stopped"]) == (2, 1, None)
+        assert run_task(batch(keyed(*"abc"), tmp_path), ti)["succeeded"] == 3
+        assert created(sora) - before == 3
+
+    def test_at_once_after_a_deadline_is_asked_for_again(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        before, ti = sora.stats(), TaskInstanceDouble()
+        # A download is tried three times before it is given up for a while.
+        broken = {"kind": "truncate", "route": "content", "times": 3}
+        sora.arm(broken)
+        with pytest.raises(BatchIncompleteError):
+            run_task(batch(keyed("a"), tmp_path, item_retries=0), ti)
+        sora.arm(broken)
+        summary = run_task(batch(keyed("a", "b"), tmp_path, deadline=0.001, on_limit="partial", item_retries=1), ti)
+        assert outcomes(summary) == {"a": "succeeded", "b": "left"}
+        assert summary["stopped"]["by"] == "deadline"
+        after = sora.stats()
+        assert after["requests"]["content"] - before["requests"].get("content", 0) == 7
+        assert after["jobs"]["created"] - before["jobs"]["created"] == 1
+
+
+class TestAFileThatIsNotAsAsked:
+    @pytest.fixture
+    def another(self, connect: Any) -> Iterator[EmulatorProcess]:
+        """A server that renders with another snapshot than the one that is asked for, and says so."""
+        options = ("--time-scale", "1000", "--failure-rate", "0", "--lite")
+        with EmulatorProcess(*options, "--alias", f"house-1={SNAPSHOT}") as emulator:
+            connect(emulator.base_url, snapshots=[{"id": "house-1", "max_seconds": 30}])
+            yield emulator
+
+    def test_fails_without_a_retry_where_that_is_strict_and_is_taken_where_it_is_not(
+        self, another: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        ti = TaskInstanceDouble()
+        strict, lenient = (batch(["A kite"], tmp_path, model="house-1", strict=each) for each in (True, False))
+        first = refusal(strict, BatchFailedError, ti)
+        assert "The commonest error is ArtifactMismatchError (1)" in first
+        assert "A retry would fail in the same way" in first
+        assert len(list(tmp_path.glob("*.mp4"))) == 1
+        before = another.stats()["requests"]
+        assert refusal(strict, BatchFailedError, ti) == first
+        (entry,) = entries(run_task(lenient, ti))
+        assert entry["outcome"] == "succeeded"
+        assert f"The server says that {SNAPSHOT} renders it; house-1 was asked for." in entry["warnings"]
+        after = another.stats()["requests"]
+        assert {name: after[name] for name in ("create", "content")} == {"create": 1, "content": 1}
+        assert after["create"] == before["create"]
+
+
+def test_one_refusal_of_the_storage_that_many_files_meet_does_not_stop_the_batch(
+    sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, all_of_them = Spooled.commit, threading.Barrier(8, timeout=10)
+    refused: list[Any] = []
+
+    def commit(self: Spooled, target: Any) -> None:
+        if len(refused) < 8:
+            all_of_them.wait()
+            refused.append(target)
+            raise OSError("the storage asks to slow down")
+        really(self, target)
+
+    monkeypatch.setattr(Spooled, "commit", commit)
+    summary = run_task(batch(keyed(*"abcdefgh"), tmp_path, item_retries=0))
+    assert len(refused) == 8
+    assert (summary["succeeded"], summary["stopped"]) == (8, None)
+
+
+class TestWhatNobodyForesaw:
+    @staticmethod
+    def broken(monkeypatch: pytest.MonkeyPatch, *keys: str) -> None:
+        """Something is wrong with the jobs of these clips."""
+        really = ClipRendering.judge
+
+        def judge(self: ClipRendering, *arguments: Any) -> Any:
+            if self.key in keys:
+                raise KeyError(self.key)
+            return really(self, *arguments)
+
+        monkeypatch.setattr(ClipRendering, "judge", judge)
+
+    def test_fails_its_clip_alone_and_the_manifest_tells_of_it(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        before, ti = created(sora), TaskInstanceDouble()
+        with pytest.MonkeyPatch.context() as patch:
+            self.broken(patch, "b")
+            with pytest.raises(BatchIncompleteError, match=r"Only 2 of the 3 clips .* UnforeseenError"):
+                run_task(batch(keyed(*"abc"), tmp_path), ti)
+        summary = ti.xcoms["return_value"]
+        assert outcomes(summary) == {"a": "succeeded", "b": "failed", "c": "succeeded"}
+        assert "KeyError: 'b'" in entries(summary)[1]["error"]["message"]
+        assert "left in place" in entries(summary)[1]["error"]["job"]
+        assert run_task(batch(keyed(*"abc"), tmp_path), ti)["succeeded"] == 3
+        assert created(sora) - before == 3
+
+    def test_three_times_in_a_row_fails_the_attempt_with_it(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        before, ti = created(sora), TaskInstanceDouble()
+        with pytest.MonkeyPatch.context() as patch:
+            self.broken(patch, *"abc")
+            with pytest.raises(KeyError):
+                run_task(batch(keyed(*"abc"), tmp_path), ti)
+        assert run_task(batch(keyed(*"abc"), tmp_path), ti)["succeeded"] == 3
+        assert created(sora) - before == 3
+
 
 class TestRefusals:
     def test_all_bad_lines_are_told_before_anything_is_paid_for(
@@ -416,6 +620,59 @@ class TestBudget:
         assert run_task(batch(["A kite"], tmp_path, max_cost_usd=PRICE))["attempts"]["rescued"] == 1
 
 
+class TestABudgetOverAttempts:
+    def test_counts_what_was_paid_for_rows_that_were_edited_since(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        ti = TaskInstanceDouble()
+        run_task(batch(keyed("a", "b"), tmp_path, max_cost_usd=0.8), ti)
+        before = created(sora)
+        message = refusal(batch(keyed("a", "b", prompt="Edited"), tmp_path, max_cost_usd=0.8), ConfigurationError, ti)
+        told = "The batch would cost about 1.60 USD (0.80 USD of it by earlier attempts), max_cost_usd is 0.80"
+        assert told in message
+        assert "Nothing more was submitted" in message
+        assert created(sora) == before
+
+    def test_lets_as_many_of_them_be_made_as_fit_where_the_author_says_so(
+        self, sora: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        ti = TaskInstanceDouble()
+        run_task(batch(keyed("a", "b"), tmp_path, max_cost_usd=0.8), ti)
+        before = created(sora)
+        summary = run_task(batch(keyed("a", "b", prompt="Edited"), tmp_path, max_cost_usd=1.2, on_limit="partial"), ti)
+        assert outcomes(summary) == {"a": "succeeded", "b": "left"}
+        assert summary["stopped"]["by"] == "max_cost_usd"
+        assert created(sora) - before == 1
+
+    def test_counts_all_rounds_in_a_third_attempt(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        ti = TaskInstanceDouble()
+        for prompt in ("first", "second"):
+            run_task(batch(keyed("a", prompt=prompt), tmp_path, max_cost_usd=0.8), ti)
+        before = created(sora)
+        message = refusal(batch(keyed("a", prompt="third"), tmp_path, max_cost_usd=1.1), ConfigurationError, ti)
+        assert "about 1.20 USD (0.80 USD of it by earlier attempts)" in message
+        assert created(sora) == before
+        assert run_task(batch(keyed("a", prompt="third"), tmp_path, max_cost_usd=1.2), ti)["succeeded"] == 1
+
+    def test_counts_what_is_not_in_the_manifest_any_more(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        ti = TaskInstanceDouble()
+        run_task(batch(keyed("a", "b"), tmp_path, max_cost_usd=0.8), ti)
+        before = created(sora)
+        message = refusal(batch(keyed("c"), tmp_path, max_cost_usd=1), ConfigurationError, ti)
+        assert "about 1.20 USD (0.80 USD of it by earlier attempts), max_cost_usd is 1.00: about 0 of its 1" in message
+        assert created(sora) == before
+
+    def test_does_not_count_a_job_that_failed_and_is_free(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        ti = TaskInstanceDouble()
+        sora.arm(FAILURE)
+        with pytest.raises(BatchIncompleteError):
+            run_task(batch(keyed("a"), tmp_path, max_cost_usd=PRICE, item_retries=0), ti)
+        assert run_task(batch(keyed("a", prompt="Edited"), tmp_path, max_cost_usd=PRICE), ti)["succeeded"] == 1
+
+    def test_does_not_count_a_clip_twice_that_is_kept(self, sora: EmulatorProcess, tmp_path: Path) -> None:
+        ti = TaskInstanceDouble()
+        run_task(batch(keyed("a"), tmp_path, max_cost_usd=0.8), ti)
+        assert run_task(batch(keyed("a", "b"), tmp_path, max_cost_usd=0.8), ti)["succeeded"] == 2
+
+
 class TestFailures:
     def test_a_clip_that_failed_in_passing_is_rescued(self, sora: EmulatorProcess, tmp_path: Path) -> None:
         before = created(sora)
@@ -521,7 +778,12 @@ class TestDeadline:
         time.sleep(0.01)
         monkeypatch.setattr(batch_run, "_TICK", 0.5)
         message = refusal(batch(keyed("a"), tmp_path, deadline=0.001), BatchStoppedError, ti)
-        assert "The batch was stopped by deadline: The batch's deadline is over. 1 of 1 items are left" in message
+        assert (
+            "The batch was stopped by deadline: The deadline, which counts from the first attempt, passed at "
+            in message
+        )
+        assert "UTC. 1 of 1 items are left" in message
+        assert message.endswith("To go on, raise deadline and clear the task.")
         assert created(sora) == before
 
     def test_jobs_that_an_earlier_attempt_left_in_place_are_kept_after_it(
@@ -540,6 +802,13 @@ class TestDeadline:
 
 
 class TestShards:
+    def test_no_items_at_all_are_a_failure_of_each_where_the_author_says_so(
+        self, untouched: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        for part in shard(2):
+            message = refusal(batch([], tmp_path, shard=part, on_empty="fail"), InvalidRequestError)
+            assert message == 'Nothing was submitted: the list has no items, and on_empty is "fail".'
+
     def test_what_is_no_shard_is_refused(self, untouched: EmulatorProcess, tmp_path: Path) -> None:
         message = refusal(batch(keyed("a"), tmp_path, shard={"index": 2, "of": 2}), ConfigurationError)
         assert "must be one of the values of shard(n)" in message
@@ -589,8 +858,37 @@ class TestMerge:
         self, sora: EmulatorProcess, tmp_path: Path
     ) -> None:
         parts = [run_task(batch(keyed(key), tmp_path / key)) for key in "ab"]
-        whole = run_task(merged([parts[0]["manifest"], None, parts[1]], tmp_path / "whole"))
+        whole = run_task(merged([parts[0]["manifest"], None, parts[1]], tmp_path / "whole", parts="2"))
         assert outcomes(whole) == {"a": "succeeded", "b": "succeeded"}
+        assert whole["missing_parts"] == 0
+
+    @pytest.mark.parametrize(
+        ("leaves", "parts", "missing"),
+        [([True, None], None, 1), ([True], 3, 2), ([True, None], 2, 1), ([None], None, 1), ([], None, 1)],
+    )
+    def test_a_part_that_left_nothing_is_no_success(
+        self, leaves: list[Any], parts: int | None, missing: int, sora: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        good, ti = run_task(batch(keyed("a"), tmp_path / "good")), TaskInstanceDouble(task_id="join")
+        join = merged([good if each else None for each in leaves], tmp_path / "whole", parts=parts)
+        message = refusal(join, BatchFailedError, ti)
+        assert f"{missing} of {missing + leaves.count(True)} batches are missing: their tasks left no output" in message
+        whole = ti.xcoms["return_value"]
+        assert (whole["missing_parts"], whole["succeeded"]) == (missing, leaves.count(True))
+        assert len(entries(whole)) == leaves.count(True)
+
+    def test_what_there_is_is_taken_with_a_warning_where_no_success_is_asked_for(
+        self, sora: EmulatorProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        good = run_task(batch(keyed("a"), tmp_path / "good"))
+        whole = run_task(merged([good], tmp_path / "whole", parts=4, min_success_rate=0))
+        assert (whole["missing_parts"], whole["success_rate"]) == (3, 1.0)
+        assert "3 of 4 batches are missing" in caplog.text
+
+    @pytest.mark.parametrize("parts", [0, -1, "many", 1.5, True])
+    def test_the_number_of_parts_is_a_whole_one(self, parts: Any, tmp_path: Path) -> None:
+        message = refusal(merged([], tmp_path, parts=parts), ConfigurationError)
+        assert "Nothing was written: parts is a whole number from 1" in message
 
     def test_all_are_judged_as_one(self, sora: EmulatorProcess, tmp_path: Path) -> None:
         bad = run_task(batch([{"key": "a", "prompt": "A [moderated] kite"}], tmp_path / "bad", min_success_rate=0))
@@ -599,8 +897,29 @@ class TestMerge:
         message = refusal(merged([bad, good], tmp_path / "whole", min_success_rate=0.6), BatchFailedError, ti)
         assert "Only 1 of the 2 clips that ended succeeded (50 %); min_success_rate is 0.6" in message
         assert outcomes(ti.xcoms["return_value"]) == {"a": "failed", "b": "succeeded"}
+        # What a content policy refused is not billed.
+        assert ti.xcoms["return_value"]["spent"] == good["spent"] != bad["spent"]
         assert run_task(merged([bad, good], tmp_path / "whole", min_success_rate="0.5"))["success_rate"] == 0.5
 
     def test_what_is_no_batch_is_refused(self, tmp_path: Path) -> None:
         message = refusal(merged([{"video_id": "video_1"}], tmp_path), ConfigurationError)
         assert "batches takes the outputs of batch tasks, or the paths of their manifests" in message
+        assert "which has no manifest, began_at, ended_at, spent, stopped. Nothing was written." in message
+
+    @pytest.mark.parametrize("name", ["manifest", "began_at", "ended_at", "spent", "stopped"])
+    def test_a_summary_without_one_of_its_keys_is_refused_with_its_name(self, name: str, tmp_path: Path) -> None:
+        moment = "2026-11-23T02:00:05.101Z"
+        spent = {"quota_units": 0.4, "estimated_cost_usd": 0.4}
+        summary = {"manifest": "x.jsonl", "began_at": moment, "ended_at": moment, "spent": spent, "stopped": None}
+        told = refusal(merged([{key: summary[key] for key in summary if key != name}], tmp_path), ConfigurationError)
+        assert f"which has no {name}. Nothing was written." in told
+        oddities: list[Any] = [5, {}, ""]
+        for odd in oddities:
+            told = refusal(merged([{**summary, name: odd}], tmp_path), ConfigurationError)
+            assert "batches takes the outputs of batch tasks, or the paths of their manifests, not {" in told
+
+    def test_a_manifest_of_items_is_no_result_manifest(self, tmp_path: Path) -> None:
+        items = lines(tmp_path / "items.jsonl", *keyed("a"))
+        message = refusal(merged([items], tmp_path / "whole"), ConfigurationError)
+        assert "items.jsonl is no result manifest: what it says of 'a' is not what a batch writes" in message
+        assert files_in(tmp_path / "whole") == []

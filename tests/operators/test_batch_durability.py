@@ -23,6 +23,8 @@ from task_double import StateStoreDouble, TaskInstanceDouble, run_task
 from airflow_provider_sora.batches import pacing
 from airflow_provider_sora.exceptions import (
     BatchIncompleteError,
+    ConfigurationError,
+    InvalidRequestError,
     JournalTakenOverError,
     RecordUnavailableError,
 )
@@ -266,6 +268,19 @@ class TestAProcessThatDies:
         assert_whole(summary, tmp_path, KEYS)
         assert jobs(sora) - before == len(ITEMS)
 
+    @pytest.mark.parametrize(("target", "name"), [(ClipRendering, "submit"), (GroupCommit, "save_later")])
+    def test_keeps_an_id_that_nothing_but_its_record_tells(
+        self, target: Any, name: str, sora: EmulatorProcess, connect: Any, tmp_path: Path
+    ) -> None:
+        """What is in ``extra_body`` a list does not tell, and this server has no keys."""
+        connect(sora.base_url, backend="openai")
+        before, ti = jobs(sora), TaskInstanceDouble()
+        arguments: dict[str, Any] = {"extra_body": {"seed": 7}, "max_in_flight": 1}
+        with killed_at(target, name, after=True, call=1):
+            run_task(batch(tmp_path, **arguments), ti)
+        assert_whole(run_task(batch(tmp_path, **arguments), ti), tmp_path, KEYS)
+        assert jobs(sora) - before == len(ITEMS)
+
     def test_and_dies_again_at_each_item_gets_there_all_the_same(self, sora: EmulatorProcess, tmp_path: Path) -> None:
         before, ti = jobs(sora), TaskInstanceDouble()
         for number in range(len(ITEMS)):
@@ -427,6 +442,43 @@ def told_to_end(operator: SoraBatchOperator, happened: Callable[[], bool]) -> It
         signal.signal(signal.SIGUSR1, before)
 
 
+#: Two clips that render for a moment, and what they cost by the catalogue.
+PAIR = [{"key": "one", "prompt": "A kite"}, {"key": "two", "prompt": "A boat"}]
+PRICE = 0.2
+
+
+def pair(folder: Path, *rows: dict[str, Any], **arguments: Any) -> SoraBatchOperator:
+    """A batch of :data:`PAIR`, or of other rows, with clips of 2 s."""
+    return batch(folder, rows or PAIR, seconds=2, **arguments)
+
+
+def made_and_ended(emulator: EmulatorProcess) -> tuple[int, int]:
+    """How many jobs were ever made, and how many of them were cancelled or deleted."""
+    counts = emulator.stats()["jobs"]
+    return counts["created"], counts["cancelled"] + counts["deleted"]
+
+
+@pytest.fixture
+def leave_running(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TaskInstanceDouble]:
+    """``leave_running(emulator, operator, jobs=2)`` has a worker end while so many jobs of its batch run."""
+
+    def leave(emulator: EmulatorProcess, operator: SoraBatchOperator, *, jobs: int = 2) -> TaskInstanceDouble:
+        ti, before = TaskInstanceDouble(), made_and_ended(emulator)[0]
+        with monkeypatch.context() as patch:
+            patch.setattr(interruption, "has_ended", lambda **_: False)
+            with (
+                told_to_end(operator, lambda: made_and_ended(emulator)[0] - before == jobs),
+                pytest.raises(BatchIncompleteError),
+            ):
+                run_task(operator, ti)
+        return ti
+
+    return leave
+
+
+LeaveRunning = Callable[..., TaskInstanceDouble]
+
+
 class TestAKill:
     def test_cancels_all_jobs_in_flight_of_a_task_that_a_person_ended(
         self, slow: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -437,6 +489,30 @@ class TestAKill:
         with told_to_end(operator, lambda: jobs(slow) - before[0] == 3), pytest.raises(AirflowTaskTerminated):
             run_task(operator)
         assert (jobs(slow), cancelled(slow)) == (before[0] + 3, before[1] + 3)
+
+    def test_of_a_task_that_a_person_ended_is_no_failure_of_its_clips_once_it_is_cleared(
+        self, slow: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: True)
+        before, operator, ti = made_and_ended(slow), pair(tmp_path), TaskInstanceDouble()
+        with (
+            told_to_end(operator, lambda: made_and_ended(slow)[0] - before[0] == 2),
+            pytest.raises(AirflowTaskTerminated),
+        ):
+            run_task(operator, ti)
+        asked = slow.stats()["answers"].get("404", 0)
+        summary = run_task(pair(tmp_path, item_retries=0), ti)
+        assert_whole(summary, tmp_path, ["one", "two"])
+        assert (summary["attempts"]["submissions"], summary["attempts"]["first_attempt_failed"]) == (4, 0)
+        assert made_and_ended(slow) == (before[0] + 4, before[1] + 2)
+        assert slow.stats()["answers"].get("404", 0) == asked
+
+    def test_that_did_not_come_to_note_what_it_cancelled_is_none_either(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, tmp_path: Path
+    ) -> None:
+        ti = leave_running(slow, pair(tmp_path))
+        slow.lose_jobs()
+        assert_whole(run_task(pair(tmp_path, item_retries=0), ti), tmp_path, ["one", "two"])
 
     def test_while_the_batch_is_planned_submits_nothing(
         self, sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -469,6 +545,86 @@ class TestAKill:
         with told_to_end(second, looked), pytest.raises(AirflowTaskTerminated):
             run_task(second, ti)
         assert (jobs(slow), cancelled(slow)) == (before[0] + 3, before[1] + 3)
+
+    @pytest.mark.parametrize("was_ended", [True, False], ids=["by a person", "by its worker"])
+    def test_while_the_batch_is_planned_cancels_the_jobs_of_an_earlier_attempt_if_a_person_ended_it(
+        self,
+        was_ended: bool,
+        slow: EmulatorProcess,
+        leave_running: LeaveRunning,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        before = made_and_ended(slow)
+        slow.arm({"kind": "stall_job", "times": None})
+        ti, operator, really = leave_running(slow, pair(tmp_path)), pair(tmp_path), Planner.plan
+
+        def plan(planner: Planner, items: Any) -> Any:
+            operator.on_kill()
+            return really(planner, items)
+
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: was_ended)
+        monkeypatch.setattr(Planner, "plan", plan)
+        ending, told = (
+            (AirflowTaskTerminated, "its jobs were cancelled") if was_ended else (BatchIncompleteError, "left")
+        )
+        with pytest.raises(ending, match=told):
+            run_task(operator, ti)
+        assert made_and_ended(slow) == (before[0] + 2, before[1] + 2 * was_ended)
+
+    @pytest.mark.parametrize("change", [{"prompt": "A red kite"}, {"seconds": 26}], ids=["edited", "invalid"])
+    def test_cancels_the_job_too_of_a_row_that_was_changed_since(
+        self,
+        change: dict[str, Any],
+        slow: EmulatorProcess,
+        leave_running: LeaveRunning,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        before = made_and_ended(slow)
+        slow.arm({"kind": "stall_job", "times": None})
+        ti = leave_running(slow, pair(tmp_path))
+        operator = pair(tmp_path, {**PAIR[0], **change}, PAIR[1], max_in_flight=1, on_invalid="skip")
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: True)
+        asked = slow.stats()["requests"].get("retrieve", 0)
+        looked = lambda: slow.stats()["requests"].get("retrieve", 0) > asked  # noqa: E731
+        with told_to_end(operator, looked), pytest.raises(AirflowTaskTerminated):
+            run_task(operator, ti)
+        assert made_and_ended(slow) == (before[0] + 2, before[1] + 2)
+
+    def test_of_a_worker_is_retried_also_where_the_manifest_grew_over_the_budget(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slow.arm({"kind": "stall_job", "times": None})
+        ti = leave_running(slow, pair(tmp_path))
+        monkeypatch.setattr(interruption, "has_ended", lambda **_: False)
+        operator = pair(tmp_path, *PAIR, {"key": "three", "prompt": "A cat"}, max_cost_usd=2 * PRICE)
+        asked = slow.stats()["requests"].get("list", 0)
+        looked = lambda: slow.stats()["requests"].get("list", 0) > asked  # noqa: E731
+        with told_to_end(operator, looked), pytest.raises(BatchIncompleteError, match="A retry goes on with them"):
+            run_task(operator, ti)
+
+    def test_of_which_airflow_tells_only_later_that_it_was_a_person_cancels_all_jobs(
+        self, slow: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[None] = []
+
+        def has_ended(**_: Any) -> bool:
+            asked.append(None)
+            if len(asked) == 1:
+                # The handler of the signal waits for it in vain.
+                time.sleep(0.8)
+            return True
+
+        monkeypatch.setattr(interruption, "_ASK_TIMEOUT", 0.4)
+        monkeypatch.setattr(interruption, "has_ended", has_ended)
+        before, operator = made_and_ended(slow), pair(tmp_path)
+        slow.arm({"kind": "stall_job", "times": None})
+        running = lambda: made_and_ended(slow)[0] - before[0] == 2  # noqa: E731
+        with told_to_end(operator, running), pytest.raises(AirflowTaskTerminated, match="its jobs were cancelled"):
+            run_task(operator)
+        assert len(asked) >= 2
+        assert made_and_ended(slow) == (before[0] + 2, before[1] + 2)
 
     def test_cancels_a_job_too_that_was_being_submitted_at_that_moment(
         self, slow: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -515,6 +671,188 @@ class TestAKill:
         assert (jobs(slow), cancelled(slow)) == (before[0] + 3, before[1])
         assert_whole(run_task(batch(tmp_path), ti), tmp_path, KEYS)
         assert (jobs(slow), cancelled(slow)) == (before[0] + len(ITEMS), before[1])
+
+
+class TestJobsThatAWorkerLeft:
+    """The batch changes, or comes to its limits, and what is paid for is kept all the same."""
+
+    def test_are_kept_after_a_deadline_and_that_of_an_edited_row_is_let_alone(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, tmp_path: Path
+    ) -> None:
+        before = made_and_ended(slow)
+        ti = leave_running(slow, pair(tmp_path))
+        edited = {**PAIR[0], "prompt": "A red kite"}
+        summary = run_task(pair(tmp_path, edited, PAIR[1], deadline=0.001, on_limit="partial"), ti)
+        assert summary["stopped"]["by"] == "deadline"
+        assert {key: entry["outcome"] for key, entry in entries(summary).items()} == {"one": "left", "two": "succeeded"}
+        assert "left in place" in entries(summary)["one"]["error"]["job"]
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+        assert_whole(run_task(pair(tmp_path), ti), tmp_path, ["one", "two"])
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+
+    def test_are_kept_before_a_manifest_is_refused_that_grew_over_the_budget(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, tmp_path: Path
+    ) -> None:
+        before = made_and_ended(slow)
+        ti = leave_running(slow, pair(tmp_path, max_cost_usd=2 * PRICE))
+        more = {"key": "three", "prompt": "A cat"}
+        told = r"about 0\.60 USD \(0\.40 USD of it by earlier attempts\), max_cost_usd is 0\.40.*Nothing more was"
+        with pytest.raises(SoraFailException, match=told) as refused:
+            run_task(pair(tmp_path, *PAIR, more, max_cost_usd=2 * PRICE), ti)
+        assert isinstance(refused.value.__cause__, ConfigurationError)
+        found = {key: entry["outcome"] for key, entry in entries(ti.xcoms["return_value"]).items()}
+        assert found == {"one": "succeeded", "two": "succeeded", "three": "left"}
+        assert len(clips(tmp_path)) == 2
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+
+    def test_count_in_a_budget_and_so_does_what_replaces_them(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, tmp_path: Path
+    ) -> None:
+        before = made_and_ended(slow)
+        ti = leave_running(slow, pair(tmp_path))
+        red, green = ({**PAIR[0], "prompt": f"A {colour} kite"} for colour in ("red", "green"))
+        with pytest.raises(SoraFailException, match=r"0\.60 USD \(0\.40 USD of it by earlier attempts\)"):
+            run_task(pair(tmp_path, red, PAIR[1], max_cost_usd=2 * PRICE), ti)
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+        assert_whole(run_task(pair(tmp_path, red, PAIR[1], max_cost_usd=3 * PRICE), ti), tmp_path, ["one", "two"])
+        assert made_and_ended(slow)[0] == before[0] + 3
+        # The first kite is in no record any more, and counts.
+        with pytest.raises(SoraFailException, match=r"0\.80 USD \(0\.60 USD of it by earlier attempts\)"):
+            run_task(pair(tmp_path, green, PAIR[1], max_cost_usd=3 * PRICE), ti)
+        assert made_and_ended(slow)[0] == before[0] + 3
+
+    def test_whose_rows_are_gone_are_cancelled_once_the_rest_is_affordable_and_count_in_a_budget(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, tmp_path: Path
+    ) -> None:
+        before = made_and_ended(slow)
+        ti = leave_running(slow, pair(tmp_path))
+        for _ in range(2):
+            with pytest.raises(SoraFailException, match=r"0\.60 USD \(0\.40 USD of it by earlier attempts\)"):
+                run_task(pair(tmp_path, {"key": "three", "prompt": "A cat"}, max_cost_usd=2 * PRICE), ti)
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+        cat = pair(tmp_path, {"key": "three", "prompt": "A cat"}, max_cost_usd=3 * PRICE)
+        assert_whole(run_task(cat, ti), tmp_path, ["three"])
+        assert made_and_ended(slow) == (before[0] + 3, before[1] + 2)
+        with pytest.raises(SoraFailException, match=r"0\.80 USD \(0\.60 USD of it by earlier attempts\)"):
+            run_task(pair(tmp_path, {"key": "four", "prompt": "A dog"}, max_cost_usd=3 * PRICE), ti)
+
+    def test_outlive_that_their_row_cannot_be_rendered_any_more(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, tmp_path: Path
+    ) -> None:
+        before = made_and_ended(slow)
+        ti = leave_running(slow, pair(tmp_path))
+        invalid = {**PAIR[0], "seconds": 26}
+        summary = run_task(pair(tmp_path, invalid, PAIR[1], on_invalid="skip"), ti)
+        found = {key: entry["outcome"] for key, entry in entries(summary).items()}
+        assert found == {"one": "invalid", "two": "succeeded"}
+        assert_whole(run_task(pair(tmp_path), ti), tmp_path, ["one", "two"])
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+
+    @pytest.mark.parametrize("rows", [[], [{**row, "seconds": 26} for row in PAIR]], ids=["no rows", "invalid rows"])
+    def test_outlive_a_manifest_of_which_nothing_is_left(
+        self, rows: Any, slow: EmulatorProcess, leave_running: LeaveRunning, tmp_path: Path
+    ) -> None:
+        before = made_and_ended(slow)
+        ti = leave_running(slow, pair(tmp_path))
+        told = "2 of 2 items of the list cannot be rendered" if rows else "2 jobs of an earlier attempt may be running"
+        with pytest.raises(SoraFailException, match=f"Nothing was submitted: .*{told}") as refused:
+            run_task(batch(tmp_path, rows, seconds=2, on_invalid="skip"), ti)
+        assert isinstance(refused.value.__cause__, InvalidRequestError)
+        assert_whole(run_task(pair(tmp_path), ti), tmp_path, ["one", "two"])
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+
+
+class TestAPictureThatIsGone:
+    """It was sent with the job of an earlier attempt."""
+
+    @pytest.fixture
+    def picture(self, tmp_path: Path) -> Path:
+        from PIL import Image
+
+        path = tmp_path / "first frame.png"
+        Image.new("RGB", (1280, 720), "navy").save(path)
+        return path
+
+    def test_is_not_needed_for_a_job_that_runs(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, picture: Path, tmp_path: Path
+    ) -> None:
+        before, rows = made_and_ended(slow), [{**row, "input_reference": str(picture)} for row in PAIR]
+        ti = leave_running(slow, pair(tmp_path / "clips", *rows))
+        picture.unlink()
+        assert_whole(run_task(pair(tmp_path / "clips", *rows), ti), tmp_path / "clips", ["one", "two"])
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+
+    def test_is_not_needed_for_a_job_that_is_done(self, sora: EmulatorProcess, picture: Path, tmp_path: Path) -> None:
+        before, rows = made_and_ended(sora), [{**row, "input_reference": str(picture)} for row in PAIR]
+        ti = TaskInstanceDouble()
+        with killed_at(SoraHook, "download_video", after=False, loses_lines=False):
+            run_task(pair(tmp_path / "clips", *rows), ti)
+        picture.unlink()
+        for _ in range(2):
+            assert_whole(run_task(pair(tmp_path / "clips", *rows), ti), tmp_path / "clips", ["one", "two"])
+        assert made_and_ended(sora) == (before[0] + 2, before[1])
+
+    def test_is_missed_where_nothing_else_tells_whether_its_clip_was_submitted(
+        self, sora: EmulatorProcess, picture: Path, tmp_path: Path
+    ) -> None:
+        rows, ti = [{**PAIR[0], "input_reference": str(picture)}], TaskInstanceDouble()
+        with killed_at(SoraHook, "create_video", after=True, loses_lines=True):
+            run_task(pair(tmp_path / "clips", *rows), ti)
+        before = made_and_ended(sora)
+        picture.unlink()
+        with pytest.raises(BatchIncompleteError):
+            run_task(pair(tmp_path / "clips", *rows), ti)
+        [entry] = entries(ti.xcoms["return_value"]).values()
+        assert "was not answered" in entry["error"]["message"]
+        assert "put the picture back and clear the task" in entry["error"]["message"]
+        assert made_and_ended(sora) == before
+
+    def test_is_needed_where_its_row_was_edited_as_well(
+        self, slow: EmulatorProcess, leave_running: LeaveRunning, picture: Path, tmp_path: Path
+    ) -> None:
+        before, rows = made_and_ended(slow), [{**row, "input_reference": str(picture)} for row in PAIR]
+        ti = leave_running(slow, pair(tmp_path / "clips", *rows))
+        picture.unlink()
+        edited = {**rows[0], "prompt": "A red kite"}
+        with pytest.raises(
+            SoraFailException, match=r"1 of 2 items of the list cannot be rendered: item 1: "
+        ) as refused:
+            run_task(pair(tmp_path / "clips", edited, rows[1]), ti)
+        assert isinstance(refused.value.__cause__, InvalidRequestError)
+        assert made_and_ended(slow) == (before[0] + 2, before[1])
+
+
+def test_an_item_that_is_left_keeps_what_became_of_it_so_far(
+    sora: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interruption, "has_ended", lambda **_: False)
+    waits, operator, ti = threading.Event(), pair(tmp_path, item_retries=1), TaskInstanceDouble()
+
+    def pause(failures: int, *, jitter: float) -> float:
+        waits.set()
+        return 60.0
+
+    monkeypatch.setattr(batch_run, "retry_pause", pause)
+    # One job fails, and the other never ends.
+    sora.arm({"kind": "fail_job"}, {"kind": "stall_job"})
+    with told_to_end(operator, waits.is_set), pytest.raises(BatchIncompleteError, match="2 of 2 items are left"):
+        run_task(operator, ti)
+    told = sorted(
+        entries(ti.xcoms["return_value"]).values(), key=lambda entry: entry["attempts"]["first_attempt_failed"]
+    )
+    assert [entry["outcome"] for entry in told] == ["left", "left"]
+    assert [entry["error"]["code"] for entry in told] == ["ended", "ended"]
+    assert [entry["attempts"] for entry in told] == [
+        {"submissions": 1, "first_attempt_failed": False},
+        {"submissions": 1, "first_attempt_failed": True},
+    ]
+    runs, failed = (entry["error"]["message"] for entry in told)
+    assert "Its last failure" not in runs
+    assert "Its last failure: " in failed
+    assert "The video could not be generated (armed fault)" in failed
+    assert ti.xcoms["return_value"]["attempts"]["submissions"] == 2
+    # No other test is to wait for the one that never ends.
+    sora.lose_jobs()
 
 
 def after_a_file(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:

@@ -57,7 +57,7 @@ def jobs(emulator: EmulatorProcess) -> int:
 
 def wait_until_none_runs(emulator: EmulatorProcess) -> None:
     """Until every job of the emulator has ended."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while emulator.stats()["jobs"]["running"]:
         assert time.monotonic() < end, "a job does not end"
 
