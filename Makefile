@@ -99,13 +99,13 @@ compat: setup ## Run the client's tests with the oldest and the newest openai
 wheel: setup ## Build the wheel and the source distribution into dist/
 	@$(UV) build --build-constraints constraints.txt --out-dir dist
 
-bench: setup ## Measure speed and memory, each beside what it is compared with; half an hour
+bench: setup ## Measure speed and memory beside others, into docs/performance.md; half an hour
 	@$(UV) venv --quiet --clear --python $(PY) build/bench
 	@$(UV) pip install --quiet --python build/bench/bin/python -c constraints.txt --group bench -e .
-	@build/bench/bin/python benchmarks/dag_parse.py
-	@$(PY) benchmarks/download_memory.py
-	@$(PY) benchmarks/deferred_clips.py
-	@$(PY) benchmarks/nightly_batch.py
+	@build/bench/bin/python benchmarks/dag_parse.py --publish
+	@$(PY) benchmarks/download_memory.py --publish
+	@$(PY) benchmarks/deferred_clips.py --publish
+	@$(PY) benchmarks/nightly_batch.py --publish
 
 constraints: setup ## Refresh constraints.txt to the newest versions that fit together
 	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev --group bench \

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any
 
-from machine import introduce
+from report import Report, add_publish_option
 
 from airflow_provider_sora.get_provider_info import get_provider_info
 
@@ -48,13 +48,15 @@ def measure(modules: list[str]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("-n", "--repeats", type=int, default=15, help="measurements of each (default: 15)")
-    repeats = parser.parse_args().repeats
+    add_publish_option(parser)
+    options = parser.parse_args()
+    repeats = options.repeats
 
     ours, official = "airflow-provider-sora", "apache-airflow-providers-openai"
     contestants = {ours: our_modules(), official: ["airflow.providers.openai.operators.openai"]}
 
-    introduce("apache-airflow", "apache-airflow-task-sdk", official, "openai")
-    print(f"{'repeats':<32} {repeats} of each, in fresh processes that take turns; one more of each to warm up\n")
+    report = Report("dag_parse", "apache-airflow", "apache-airflow-task-sdk", official, "openai")
+    report.line(f"{repeats} of each, in fresh processes that take turns, after one more of each to warm up:\n")
 
     for modules in contestants.values():
         measure(modules)
@@ -67,12 +69,14 @@ def main() -> None:
 
     cpu = {name: [sample["cpu_ms"] for sample in samples[name]] for name in contestants}
     new = {name: statistics.median(sample["modules"] for sample in samples[name]) for name in contestants}
-    print(f"{'imported after airflow.sdk':<34} {'CPU ms, median':>15} {'min':>9} {'max':>9} {'new modules':>12}")
+    report.head(["imported after `airflow.sdk`", "processor, median", "least", "most", "new modules"])
     for name, times in cpu.items():
-        middle = statistics.median(times)
-        print(f"{name:<34} {middle:>15.1f} {min(times):>9.1f} {max(times):>9.1f} {new[name]:>12.0f}")
+        spent = [f"{each:.1f} ms" for each in (statistics.median(times), min(times), max(times))]
+        report.row([name, *spent, f"{new[name]:.0f}"])
     ratio = statistics.median(cpu[official]) / statistics.median(cpu[ours])
-    print(f"{'ratio (official : ours)':<34} {ratio:>15.1f} {'':>9} {'':>9} {new[official] / new[ours]:>12.1f}")
+    report.row(["official : ours", f"{ratio:.1f}", "", "", f"{new[official] / new[ours]:.1f}"])
+    if options.publish:
+        report.publish()
 
 
 if __name__ == "__main__":

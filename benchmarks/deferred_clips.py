@@ -18,7 +18,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from machine import introduce, memory_mib
+from machine import memory_mib
+from report import Report, add_publish_option
+
+#: Deferred clips, where no option says otherwise.
+BY_DEFAULT = (1000, 5000)
+
+COLUMNS = (
+    "deferred clips",
+    "lists",
+    "retrieves",
+    "requests a clip",
+    "requests a minute",
+    "lag, median",
+    "lag, p99",
+    "of a core",
+    "above idle",
+)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))
@@ -133,24 +149,35 @@ def play(count: int, job_seconds: float, *, together: bool) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("-n", "--clips", type=int, default=1000, help="deferred clips (default: 1000)")
+    parser.add_argument(
+        "-n", "--clips", type=int, action="append", help="deferred clips; repeatable (default: 1000 and 5000)"
+    )
     parser.add_argument("-s", "--seconds", type=float, default=120, help="time of a job in seconds (default: 120)")
+    add_publish_option(parser)
     options = parser.parse_args()
-    introduce("apache-airflow", "openai")
-    print(f"\n{options.clips} deferred clips whose jobs take {options.seconds:g} s\n")
-    rows = [
-        (name, play(options.clips, options.seconds, together=together))
-        for name, together in (("together", True), ("each for itself", False))
-    ]
-    print("| | lists | retrieves | requests a clip | a minute | lag p50 | lag p99 | of a core | above idle |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name, told in rows:
-        print(
-            f"| {name} | {told['lists']:.0f} | {told['retrieves']:.0f} | {told['per_clip']:.2f} | "
-            f"{told['per_minute']:.0f} | {told['lag_p50_ms']:.1f} ms | {told['lag_p99_ms']:.1f} ms | "
-            f"{told['cpu_share']:.0%} | {told['mib_above_idle']:.0f} MiB |"
-        )
-    print(f"\nratio of requests: 1 to {rows[1][1]['per_clip'] / rows[0][1]['per_clip']:.1f}")
+    report = Report("deferred_clips", "apache-airflow", "openai")
+    report.head(COLUMNS)
+    for clips in options.clips or BY_DEFAULT:
+        per_clip = []
+        for name, together in (("together", True), ("each for itself", False)):
+            told = play(clips, options.seconds, together=together)
+            per_clip.append(told["per_clip"])
+            report.row(
+                [
+                    f"{clips:,} × {options.seconds:g} s, {name}",
+                    f"{told['lists']:,.0f}",
+                    f"{told['retrieves']:,.0f}",
+                    f"{told['per_clip']:.2f}",
+                    f"{told['per_minute']:,.0f}",
+                    f"{told['lag_p50_ms']:.1f} ms",
+                    f"{told['lag_p99_ms']:.1f} ms",
+                    f"{told['cpu_share']:.0%}",
+                    f"{told['mib_above_idle']:.0f} MiB",
+                ]
+            )
+        report.row(["each for itself : together", "", "", f"{per_clip[1] / per_clip[0]:.0f}", "", "", "", "", ""])
+    if options.publish:
+        report.publish()
 
 
 if __name__ == "__main__":

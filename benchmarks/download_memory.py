@@ -24,7 +24,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from machine import introduce, memory_mib
+from machine import memory_mib
+from report import Report, add_publish_option
 
 MIB = 1024 * 1024
 BUCKET = "videos"
@@ -135,6 +136,7 @@ def measure(way: str, folder: str, url: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mib", type=int, default=1024, help="size of the file in MiB (default: 1024)")
+    add_publish_option(parser)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not Path("/proc/self/clear_refs").exists():
@@ -146,10 +148,9 @@ def main() -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         os.environ[name] = "unused"
     os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
-    introduce("apache-airflow", "openai", "s3fs")
-    print(f"{'file':<32} {arguments.mib} MiB, from a server on the same machine\n")
-
-    print(f"{'way':<34} {'idle MiB':>10} {'peak MiB':>10} {'above idle':>11} {'seconds':>9}")
+    report = Report("download_memory", "apache-airflow", "openai", "s3fs")
+    report.line(f"A file of {arguments.mib:,} MiB, from a server on the same machine:\n")
+    report.head(["", "idle", "peak", "above idle", "time"])
     with (
         tempfile.TemporaryDirectory() as disk,
         running(serve_videos, arguments.mib) as videos,
@@ -173,7 +174,10 @@ def main() -> None:
             if found["bytes"] != arguments.mib * MIB:
                 sys.exit(f"{label}: {found['bytes']:,.0f} bytes arrived")
             above = found["peak"] - found["idle"]
-            print(f"{label:<34} {found['idle']:>10.1f} {found['peak']:>10.1f} {above:>11.1f} {found['seconds']:>9.1f}")
+            memory = [f"{mib:,.1f} MiB" for mib in (found["idle"], found["peak"], above)]
+            report.row([label, *memory, f"{found['seconds']:.1f} s"])
+    if arguments.publish:
+        report.publish()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine and the versions that each of them prints, and the memory of a process."""
+"""The machine and the versions that a benchmark runs with, and the memory of a process."""
 
 from __future__ import annotations
 
@@ -36,13 +36,6 @@ def surroundings(*packages: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": own | {package: version(package) for package in packages},
     }
-
-
-def introduce(*packages: str) -> None:
-    """Print :func:`surroundings`, which has the parameters."""
-    told = surroundings(*packages)
-    for name, value in ({key: told[key] for key in ("command", "machine", "python")} | told["versions"]).items():
-        print(f"{name:<32} {value}")
 
 
 def memory_mib(field: str = "VmRSS") -> float:

@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from machine import introduce, surroundings
+from machine import surroundings
 from nights import Load, Night
+from plot import draw
+from report import DOCS, Report, add_publish_option
 from ways import play_alone, play_in_airflow
 
 PACKAGES = ("apache-airflow", "openai")
@@ -56,17 +58,16 @@ PARTS = {
         play=lambda load: [play_alone("sdk", load)],
     ),
     "large": Part(
-        shows="the operator in a process; not measured unless it is named",
+        shows="the operator in a process, with ten times as many",
         load=Load(clips=10_000, job_seconds=5, in_flight=500),
         play=lambda load: [play_alone("batch", load)],
     ),
 }
-BY_DEFAULT = [name for name in PARTS if name != "large"]
 
 
-def row(part: str, night: Night) -> str:
+def row(part: str, night: Night) -> list[str]:
     load, seen = night.load, night.seen_lags
-    cells = [
+    return [
         f"{part}: {night.way}",
         f"{load.clips:,} × {load.job_seconds:g} s, {load.in_flight} in flight",
         f"{night.makespan:.1f} s",
@@ -81,7 +82,6 @@ def row(part: str, night: Night) -> str:
         f"{night.highest_peak:.0f} MiB",
         f"{night.cpu_per_clip * 1000:.0f} ms",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 COLUMNS = (
@@ -128,7 +128,8 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("-n", "--clips", type=int, help="clips of each part (default: what the part is about)")
     add("-s", "--seconds", type=float, help="time of a job in seconds (default: the same)")
     add("--in-flight", type=int, help="clips at the server at the same time (default: the same)")
-    add("--only", action="append", choices=PARTS, help=f"a part; repeatable (default: {', '.join(BY_DEFAULT)})")
+    add("--only", action="append", choices=PARTS, help="a part; repeatable (default: all)")
+    add_publish_option(parser)
     add("--json", type=Path, metavar="FILE", help="write the raw numbers there, with the times of each clip")
     return parser.parse_args(arguments)
 
@@ -140,16 +141,24 @@ def main() -> None:
     asked = {"clips": options.clips, "job_seconds": options.seconds, "in_flight": options.in_flight}
     changes = {name: value for name, value in asked.items() if value is not None}
 
-    introduce(*PACKAGES)
-    print(f"\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
+    report = Report("nightly_batch", *PACKAGES)
+    report.head(COLUMNS)
     played: dict[str, list[Night]] = {}
-    for name in options.only or BY_DEFAULT:
+    for name in options.only or PARTS:
         part = PARTS[name]
         played[name] = part.play(replace(part.load, **changes))
         for night in played[name]:
-            print(row(name, night), flush=True)
+            report.row(row(name, night))
     compared = ratios(played)
-    print("".join(f"\n{name}: {ratio:.2f}" for name, ratio in compared.items()))
+    if compared:
+        report.line()
+        report.head(["compared", "ratio"])
+        for name, ratio in compared.items():
+            report.row([name, f"{ratio:.2f}"])
+    if options.publish:
+        report.publish()
+        if "mapped" in played:
+            draw(played["mapped"], DOCS / "nightly_batch.svg")
     if options.json is not None:
         nights = [{"part": name} | night.to_dict() for name, nights in played.items() for night in nights]
         told = surroundings(*PACKAGES) | {"ratios": compared, "nights": nights}

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from nights import Clip, Load, Night, TaskRun
+from plot import draw
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Their processes read /proc, and they measure Airflow's.
@@ -59,6 +61,28 @@ def test_a_nights_clips_are_made_in_one_task_and_counted(tmp_path: Path) -> None
         assert 0 <= clip["submitted_at"] < clip["completed_at"] <= clip["seen_at"] <= clip["stored_at"]
 
 
+def test_what_was_measured_is_drawn(tmp_path: Path) -> None:
+    load = Load(clips=2, job_seconds=5, in_flight=1)
+    clips = tuple(
+        Clip(submitted_at=at, completed_at=at + 5, seen_at=None, stored_at=at + 5.25) for at in (1000.0, 1005.0)
+    )
+    nights = [
+        Night(
+            way=way, load=load, clips=clips, requests={}, processes=(), tasks=(TaskRun(started_at=999, ended_at=end),)
+        )
+        for way, end in (("batch", 1011), ("mapped", 1030))
+    ]
+    draw(nights, tmp_path / "night.svg")
+    drawn = (tmp_path / "night.svg").read_text(encoding="utf-8")
+    for text in (
+        "SoraBatchOperator",
+        "mapped create_and_poll",
+        "the server's 10 s",
+        "2 clips of 5 s, 1 at the server at most",
+    ):
+        assert f">{text}</text>" in drawn
+
+
 def test_the_sdk_asks_once_a_second_where_nothing_tells_it_when_to_ask() -> None:
     printed = benchmark("nightly_batch.py", "--only=polling", "--clips=4", "--seconds=2.5", "--in-flight=4")
     polls_per_clip = cells(printed)["polling: sdk"][4]
@@ -67,14 +91,12 @@ def test_the_sdk_asks_once_a_second_where_nothing_tells_it_when_to_ask() -> None
 
 def test_deferred_clips_that_wait_together_ask_less() -> None:
     rows = cells(benchmark("deferred_clips.py", "--clips=20", "--seconds=4"))
-    assert float(rows["together"][2]) < float(rows["each for itself"][2])
+    assert float(rows["20 × 4 s, together"][2]) < float(rows["20 × 4 s, each for itself"][2])
 
 
 def test_a_plain_download_needs_more_memory_than_ours() -> None:
-    printed = benchmark("download_memory.py", "--mib=64")
-    above = {
-        line[:34].strip(): float(line[57:67]) for line in printed.splitlines() if line[:34].strip() and "disk" in line
-    }
+    rows = cells(benchmark("download_memory.py", "--mib=64"))
+    above = {name: float(row[2].removesuffix(" MiB")) for name, row in rows.items() if "disk" in name}
     assert above["airflow-provider-sora to a disk"] < above["openai, plain call, to a disk"]
 
 
