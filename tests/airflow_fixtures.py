@@ -99,11 +99,11 @@ HOUSE_SNAPSHOT = {
 
 @pytest.fixture(scope="session")
 def stack_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatorProcess]:
-    """The server of ``sora_default``: four times as fast as life, with a slow model of the user's own."""
+    """The server of ``sora_default``: two and a half times as fast as life, with a slow model of the user's own."""
     catalog = tmp_path_factory.mktemp("catalog") / "house.toml"
     entry = "\n".join(f"{key} = {json.dumps(value)}" for key, value in HOUSE_SNAPSHOT.items())
     catalog.write_text(f"[[snapshots]]\n{entry}\n", encoding="utf-8")
-    with EmulatorProcess("--time-scale", "4", "--failure-rate", "0", "--lite", "--catalog", str(catalog)) as process:
+    with EmulatorProcess("--time-scale", "2.5", "--failure-rate", "0", "--lite", "--catalog", str(catalog)) as process:
         yield process
 
 
