@@ -17,11 +17,11 @@ LONGEST_REFUSED_PAUSE = 60.0
 LONGEST_UNREACHABLE_PAUSE = 30.0
 
 #: The pause between two looks at the jobs in flight, in seconds for each page.
-SHORTEST_LOOK = 0.25
+SHORTEST_LOOK = 0.15
 LONGEST_LOOK = 1.5
 
 #: A job is looked at so many times while it renders, where the bounds allow it.
-_LOOKS = 20
+_LOOKS = 32
 
 #: Share of the requests that questions may take: the others start jobs.
 _QUESTIONS = 0.25
@@ -177,8 +177,8 @@ class Pacer:
         """The pause between two rounds of questions for all jobs in flight. A limit may make it longer: see
         :meth:`reserve_question`.
 
-        A round takes a request for each 100 jobs. A clip is looked at twenty times while it renders, but at least
-        every 1.5 s and at most every 0.25 s for each page: with up to 100 in flight, half of the clips are seen to be
+        A round takes a request for each 100 jobs. A clip is looked at 32 times while it renders, but at least
+        every 1.5 s and at most every 0.15 s for each page: with up to 100 in flight, half of the clips are seen to be
         ready within 0.75 s, which the next submission waits for. A full page costs at most 1.5 questions a clip where
         clips take up to 225 s, since one answers for all of them.
 

@@ -34,8 +34,8 @@ JOURNAL_VERSION = 1
 #: Segments that are read at a time: enough to be quick, few enough to hold in memory.
 SEGMENTS_AT_A_TIME = 200
 
-#: How often the next number is asked for, while another attempt still writes.
-TAKEOVER_TRIES = 20
+#: How many numbers are tried in turn, while another attempt still writes.
+TAKEOVER_TRIES = 200
 
 #: Of a write: three tries, or one where the store's own client tried for seconds already.
 _ENOUGH = stop_after_attempt(3) | stop_after_delay(5)
@@ -139,14 +139,18 @@ class Journal:
 
         :param folder: of the segments; it need not exist.
         :raises RecordError: a segment is missing, or is not what was written.
-        :raises RecordUnavailableError: the store does not answer, or another attempt writes faster than can be read.
+        :raises RecordUnavailableError: the store does not answer, or another attempt writes without a pause.
         """
         journal = cls(folder)
         takeover = _encoded({"takeover": isoformat(datetime.now(UTC))})
+        journal._read(journal._listed())
+        unread = journal._last + 1
         for _ in range(TAKEOVER_TRIES):
-            journal._read_on()
             if journal._put([takeover]):
+                # Read only now: whoever reads before each try never overtakes a writer that is busy.
+                journal._read(range(unread, journal._last + 1))
                 return journal
+            journal._last += 1
         raise RecordUnavailableError(
             f"Another attempt of this task writes to the batch's journal at {folder}, and this one could not come "
             "between. It submitted nothing; a retry tries to take over again."
@@ -208,12 +212,10 @@ class Journal:
             self._last = number
         return made
 
-    def _read_on(self) -> None:
-        """Take in all segments that were written since the last one that is known."""
-        listed = self._listed()
-        for start in range(0, len(listed), SEGMENTS_AT_A_TIME):
-            numbers = listed[start : start + SEGMENTS_AT_A_TIME]
-            for number, segment in zip(numbers, self._segments(numbers), strict=True):
+    def _read(self, numbers: Sequence[int]) -> None:
+        for start in range(0, len(numbers), SEGMENTS_AT_A_TIME):
+            some = numbers[start : start + SEGMENTS_AT_A_TIME]
+            for number, segment in zip(some, self._segments(some), strict=True):
                 self._take_in(number, segment)
 
     def _take_in(self, number: int, segment: _Segment) -> None:
@@ -221,6 +223,7 @@ class Journal:
         self._last = number
 
     def _listed(self) -> list[int]:
+        """The numbers that are there, without a gap."""
         try:
             self.folder.fs.invalidate_cache()
             paths = self.folder.fs.ls(self.folder.path, detail=False)
@@ -229,8 +232,8 @@ class Journal:
         except Exception as error:
             raise self._unread(error) from error
         names = (re.fullmatch(r"(\d{8,})\.jsonl", path.rpartition("/")[2]) for path in paths)
-        numbers = sorted(number for name in names if name and (number := int(name[1])) > self._last)
-        for expected, number in enumerate(numbers, start=self._last + 1):
+        numbers = sorted(int(name[1]) for name in names if name)
+        for expected, number in enumerate(numbers, start=1):
             if number != expected:
                 raise self._damaged(expected, "it is missing, and there are later ones")
         return numbers

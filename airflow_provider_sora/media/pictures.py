@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_sora.exceptions import InvalidRequestError, OutputPathUnavailableError
 from airflow_provider_sora.media.frames import MAX_PICTURE_PIXELS, Fit, fit_picture, picture_type
-from airflow_provider_sora.media.storage import describe, is_local, without_secrets
+from airflow_provider_sora.media.storage import describe, is_local, open_to_read, without_secrets
 from airflow_provider_sora.snapshots.snapshot import SIZE
 from airflow_provider_sora.videos import arguments
 from airflow_provider_sora.videos.request import InputReference
@@ -143,8 +143,8 @@ def _read_from_storage(source: str, shown: str) -> bytes:
         # Opening a pipe waits for its writer, which may never come.
         if is_local(path) and Path(path.path).exists() and not Path(path.path).is_file():
             raise IsADirectoryError("this is not a file")
-        with path.open("rb") as file:
-            data: bytes = file.read(MAX_PICTURE_BYTES + 1)
+        with open_to_read(path) as file:
+            data = file.read(MAX_PICTURE_BYTES + 1)
     except Exception as error:
         told = f"{type(error).__name__}: {describe(error)}"
         if _may_pass(error, source):

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from airflow_provider_sora.exceptions import NotStoredError, OutputPathError, OutputPathUnavailableError
 
@@ -166,6 +166,17 @@ def is_local(path: ObjectStoragePath) -> bool:
     :param path: any path.
     """
     return path.protocol in ("", "file", "local")
+
+
+def open_to_read(path: ObjectStoragePath) -> IO[bytes]:
+    """An open file, wherever it is.
+
+    Airflow's own ``open`` notes lineage, for which it imports what every provider says of asset addresses: Amazon's
+    alone takes 13 MiB and a third of a second. A file of this machine is no reason for it.
+
+    :param path: the file.
+    """
+    return Path(path.path).open("rb") if is_local(path) else cast("IO[bytes]", path.open("rb"))
 
 
 def sidecar_path(target: ObjectStoragePath) -> ObjectStoragePath:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from airflow_provider_sora.exceptions import (
     ConfigurationError,
@@ -14,7 +14,7 @@ from airflow_provider_sora.exceptions import (
     OutputPathUnavailableError,
     SoraError,
 )
-from airflow_provider_sora.media.storage import describe, is_local, without_secrets
+from airflow_provider_sora.media.storage import describe, is_local, open_to_read, without_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,8 @@ class InputFile:
             if is_local(file_path) and not Path(file_path.path).is_file():
                 # A pipe would be waited for without end.
                 raise FileNotFoundError(f"there is no file {self.shown}")
-            with file_path.open("rb") as file:
-                yield cast("IO[bytes]", file)
+            with open_to_read(file_path) as file:
+                yield file
         except SoraError:
             raise
         except (FileNotFoundError, PermissionError, IsADirectoryError, ValueError, ImportError) as error:

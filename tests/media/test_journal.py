@@ -13,7 +13,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -229,21 +229,26 @@ class TestOneWriter:
 
     def test_a_newcomer_comes_between_the_segments_of_a_busy_zombie(self, folder: ObjectStoragePath) -> None:
         def write_on() -> int:
-            for number in range(10_000):
+            number = 0
+            while not done.is_set():
                 try:
                     append(zombie, [{"key": "a", "number": number}])
                 except JournalTakenOverError:
                     return number
-                time.sleep(0.02)
+                number += 1
+                time.sleep(0.1)
             return -1
 
-        zombie = Journal.open(folder)
+        zombie, done = Journal.open(folder), Event()
         with ThreadPoolExecutor(1) as pool:
             count = pool.submit(write_on)
             while zombie.get("a") is None:
                 time.sleep(0.01)
-            successor = Journal.open(folder)
-            assert count.result() > 0
+            try:
+                successor = Journal.open(folder)
+                assert count.result() > 0
+            finally:
+                done.set()
         assert successor.get("a") == {"key": "a", "number": count.result() - 1}
 
 

@@ -102,11 +102,11 @@ def test_a_url_with_credentials_is_refused_and_never_told(caplog: pytest.LogCapt
 
 
 def test_a_file_that_may_not_be_read_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(path: Any, *_: Any) -> None:
+    def denied(path: Any) -> None:
         raise PermissionError(13, "Permission denied", path.path)
 
     # Not by its mode: the tests may run as root, who reads everything.
-    monkeypatch.setattr("airflow.sdk.ObjectStoragePath.open", denied)
+    monkeypatch.setattr("airflow_provider_sora.media.pictures.open_to_read", denied)
     path = tmp_path / "mine.png"
     assert f"{path} cannot be read: PermissionError: Permission denied ({path})" in refusal(str(path))
 
