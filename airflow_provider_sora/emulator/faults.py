@@ -50,8 +50,8 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "malformed": ("route", "handled", *_ARMED),
     "truncate": ("route", "share", *_ARMED),
     "delay": ("route", "seconds", *_ARMED),
-    "fail_job": ("code", "message", *_ARMED),
-    "stall_job": _ARMED,
+    "fail_job": ("model", "code", "message", *_ARMED),
+    "stall_job": ("model", *_ARMED),
     "lose_jobs": ("video_ids",),
 }
 _DEFAULT_ROUTES = {"drop_answer": "create", "truncate": "content"}
@@ -83,6 +83,7 @@ class Fault:
     :param handled: whether the request takes effect although its answer is replaced. Default False.
     :param share: part of the body that ``truncate`` lets through, 0 to 1. Default 0.5.
     :param seconds: length of a ``delay``. Default 1.
+    :param model: the snapshot whose jobs ``fail_job`` and ``stall_job`` meet; None: any. Default None.
     :param code: error code of ``fail_job``. Default ``video_generation_failed``.
     :param message: error message of ``fail_job``.
     :param video_ids: ids for ``lose_jobs``; None: all. Default None.
@@ -97,6 +98,7 @@ class Fault:
     handled: bool = False
     share: float = 0.5
     seconds: float = 1.0
+    model: str | None = None
     code: str = "video_generation_failed"
     message: str = "The video could not be generated (armed fault)."
     video_ids: tuple[str, ...] | None = None
@@ -157,6 +159,7 @@ _CHECKS: tuple[tuple[str, Any, str], ...] = (
     ("handled", lambda value: isinstance(value, bool), "true or false"),
     ("share", _number(0, 1), "a number from 0 to 1"),
     ("seconds", _number(0), "a number of seconds"),
+    ("model", lambda value: value is None or isinstance(value, str), "the id of a snapshot, or null for any"),
     ("code", lambda value: isinstance(value, str), "text"),
     ("message", lambda value: isinstance(value, str), "text"),
     (
@@ -167,17 +170,18 @@ _CHECKS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-def pick(armed: Sequence[Fault], route: str | None) -> tuple[list[Fault], list[Fault]]:
+def pick(armed: Sequence[Fault], route: str | None, *, model: str | None = None) -> tuple[list[Fault], list[Fault]]:
     """Decide which faults meet a request, or the next job.
 
     :param armed: the faults that are armed, in order.
     :param route: name of the route; None: a job is being made.
+    :param model: the snapshot of the job.
     :return: the faults that meet it (every ``delay`` and the first other one), and those armed afterwards.
     """
     met: list[Fault] = []
     left: list[Fault] = []
     for fault in armed:
-        concerned = fault.kind in _JOB_KINDS if route is None else _concerns(fault, route)
+        concerned = _concerns_job(fault, model) if route is None else _concerns(fault, route)
         taken = any(other.kind != "delay" for other in met)
         if not concerned or (fault.kind != "delay" and taken):
             left.append(fault)
@@ -194,6 +198,10 @@ def pick(armed: Sequence[Fault], route: str | None) -> tuple[list[Fault], list[F
 
 def _concerns(fault: Fault, route: str) -> bool:
     return fault.kind not in _JOB_KINDS and fault.route in (route, "any")
+
+
+def _concerns_job(fault: Fault, model: str | None) -> bool:
+    return fault.kind in _JOB_KINDS and fault.model in (None, model)
 
 
 def error_of(fault: Fault) -> ApiError:
@@ -214,9 +222,9 @@ class FaultBoard:
         self.armed: list[Fault] = []
         self.fired: dict[str, int] = {}
 
-    def take(self, route: str | None) -> list[Fault]:
+    def take(self, route: str | None, *, model: str | None = None) -> list[Fault]:
         """The faults that meet a request or the next job; see :func:`pick`. They count as fired."""
-        met, self.armed = pick(self.armed, route)
+        met, self.armed = pick(self.armed, route, model=model)
         for fault in met:
             self.fired[fault.kind] = self.fired.get(fault.kind, 0) + 1
         return met

@@ -313,7 +313,7 @@ class Service:
             moderated_word=find_word(spec.texts, settings.moderated_words),
         )
         stalled = False
-        for fault in self.faults.take(None):
+        for fault in self.faults.take(None, model=spec.snapshot):
             if fault.kind == "stall_job":
                 stalled = True
             else:

@@ -130,9 +130,15 @@ class TestFaults:
         assert [fault.kind for fault in pick(armed, "create")[0]] == ["http_error"]
         assert [fault.kind for fault in pick(armed, None)[0]] == ["fail_job"]
 
+    def test_a_fault_of_one_models_jobs_waits_for_its_next_one(self) -> None:
+        armed = parse_faults([{"kind": "fail_job", "model": "sora-2-2025-12-08"}])
+        assert pick(armed, None, model="sora-2-2025-10-06") == ([], armed)
+        assert pick(armed, None, model="sora-2-2025-12-08") == (armed, [])
+
     @pytest.mark.parametrize(
         ("fault", "param"),
         [
+            ({"kind": "fail_job", "model": 5}, "[0].model"),
             ({"kind": "explode"}, "[0].kind"),
             ({"kind": []}, "[0].kind"),
             ({"kind": "http_error", "route": "creat"}, "[0].route"),
