@@ -163,6 +163,10 @@ class UnforeseenError(SoraError):
         )
 
 
+class RolloutRefusedError(SoraError):
+    """A rollout does not go on in this way from where it stands. Nothing was recorded."""
+
+
 class RecordError(SoraError):
     """The record of this task's submission is damaged. Nothing may be submitted: a job may be running."""
 
@@ -171,6 +175,10 @@ class RecordUnavailableError(RecordError):
     """The record of this task's submission could not be read or written for now. Nothing was submitted."""
 
     retryable = True
+
+
+class LedgerUnavailableError(RecordUnavailableError):
+    """Airflow does not tell for now how a rollout stands, so nothing tells which version is to be used."""
 
 
 class JournalTakenOverError(RecordError):
@@ -207,6 +215,13 @@ class VideoModeratedError(VideoError):
 
 class VideoStoppedError(VideoError):
     """The job was cancelled, deleted or expired at the server before it was ready."""
+
+    retryable = True
+
+
+class VideoRolledBackError(VideoError):
+    """The job was the candidate's of a rollout, and is of no use since that was rolled back. A retry renders the clip
+    on the baseline."""
 
     retryable = True
 

@@ -1,26 +1,21 @@
-"""The ledger of a rollout: the transitions on record, folded into where the rollout stands. Pure: it has no clock.
+"""What a rollout's ledger consists of: where the rollout stands, and the transitions that led there. Pure.
 
-Each transition is an event of the rollout's Airflow asset. The database numbers the events, so that all who read them
-agree on their order, whatever the clocks of those who wrote them. What may not happen is decided here and nowhere else:
-
-- An abort wins over all else of its rollout, wherever it stands: as an event, as a mark in the asset's state store,
-  before or after an advance that did not know of it.
-- Of several transitions that were made from one state, the first on record counts; the others were made by somebody
-  who did not know of it, and are ignored.
-- What cannot be read, or does not follow from what was before, is ignored, and said. Nothing ignored widens anything.
-- Without any state all goes to the baseline.
+Each transition is an event of the rollout's Airflow asset, and carries the whole state after it. What the events come
+to is decided in :mod:`~airflow_provider_sora.rollouts.fold`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from airflow_provider_sora.exceptions import ConfigurationError, SoraError
 from airflow_provider_sora.rollouts.assignment import WHOLE_BP
 from airflow_provider_sora.rollouts.plan import Rollout
+from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.videos.arguments import shown
 
 LEDGER_VERSION: Final = 1
@@ -63,7 +58,12 @@ class Status(StrEnum):
     @property
     def is_over(self) -> bool:
         """Whether another rollout of its name may start."""
-        return self in (Status.PROMOTED, Status.ABORTED, Status.ROLLED_BACK)
+        return self is Status.PROMOTED or self.is_back
+
+    @property
+    def is_back(self) -> bool:
+        """Whether the baseline has all again, for good."""
+        return self in (Status.ABORTED, Status.ROLLED_BACK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class State:
     :param overridden: whether a person let it go on without the evidence that the rules ask for.
     :param made_by: who made the latest transition: a task by ``dag_id``, ``run_id``, ``task_id`` and ``map_index``, or
         a person by ``user``.
-    :param event_id: number of the latest event on record, None before it has one.
+    :param event_id: number of the latest event that counted, None before it has one.
     """
 
     rollout_id: str
@@ -149,8 +149,8 @@ class State:
                 status=Status(data["status"]),
                 step=_count(data["step"]),
                 plan=Rollout.from_dict(data["plan"]),
-                entered_at=_text(data["entered_at"]),
-                changed_at=_text(data["changed_at"]),
+                entered_at=_time(data["entered_at"]),
+                changed_at=_time(data["changed_at"]),
                 paused_for=None if data["paused_for"] is None else _text(data["paused_for"]),
                 cohorts=tuple(_mapping(cohort) for cohort in data["cohorts"]),
                 errors=_count(data["errors"]),
@@ -225,7 +225,7 @@ class Entry:
             raise LedgerError(f"its transition is {shown(data['transition'])}, which is none of {known}") from None
         written = data.get("state")
         if written is None and transition not in BY_HAND:
-            raise LedgerError(f"a {transition.value} is not made by hand: it carries the whole state")
+            raise LedgerError(f"an entry of {transition.value} is not made by hand: it carries the whole state")
         state = None if written is None else State.from_dict(written)
         try:
             rollout_id = data.get("rollout_id")
@@ -261,166 +261,44 @@ class Ledger:
     """What the events of a rollout's asset come to.
 
     :param state: where the rollout of this name stands that was started last; None where none was ever started.
-    :param history: the entries that counted, by the number of their event, in order.
+    :param history: the entries that counted, by the number of their event, in order, as far back as they were read.
     :param ignored: why each of the others did not, by the same number.
+    :param unmarked: the state by the events alone, where a mark outside of them ended it; None where none did.
     """
 
     state: State | None
     history: tuple[tuple[int, Entry], ...]
     ignored: Mapping[int, str]
+    unmarked: State | None = None
 
     @property
     def weight_bp(self) -> int:
         """The candidate's share in force; 0 without any state."""
         return 0 if self.state is None else self.state.weight_bp
 
+    @property
+    def checkpoint(self) -> State | None:
+        """What is kept for the next reader: the state by the events alone, since marks are read anew each time."""
+        return self.unmarked or self.state
 
-def fold(
-    events: Iterable[Event], *, checkpoint: State | None = None, aborted: Mapping[str, Mapping[str, Any]] | None = None
-) -> Ledger:
-    """Where a rollout stands.
 
-    :param events: all that are there, in any order; one that comes twice counts once.
-    :param checkpoint: a state that was kept elsewhere, for a ledger whose old events were purged. It may be out of
-        date: it counts only where the events do not reach back to it.
-    :param aborted: marks outside of the events, by ``rollout_id``: an abort that was noted in the middle of a task.
+def moment(value: object) -> datetime | None:
+    """A time as somebody wrote it.
+
+    :param value: anything.
+    :return: None where it is no time that can be compared with others.
     """
-    ordered = sorted({event.id: event for event in events}.values(), key=lambda event: event.id)
-    ledger = _folded(ordered, None)
-    if checkpoint is not None and checkpoint.event_id is not None:
-        reaches_back = bool(ordered) and ordered[0].id <= checkpoint.event_id
-        if not reaches_back:
-            from_checkpoint = _folded(ordered, checkpoint)
-            ledger = max(ledger, from_checkpoint, key=_age)
-    state = ledger.state
-    if state is not None and state.rollout_id in (aborted or {}) and state.status is not Status.ABORTED:
-        mark = (aborted or {})[state.rollout_id]
-        ended = replace(
-            _ended(state, Status.ABORTED),
-            made_by=_mapping(mark.get("made_by") or {}),
-            changed_at=str(mark.get("made_at") or ""),
-        )
-        ledger = replace(ledger, state=ended)
-    return ledger
+    try:
+        read = parse_isoformat(_text(value))
+    except (TypeError, ValueError):
+        return None
+    return read if read.tzinfo else None
 
 
-def _folded(ordered: list[Event], base: State | None) -> Ledger:
-    state, history, ignored = base, list[tuple[int, Entry]](), dict[int, str]()
-    entries: dict[int, Entry] = {}
-    for event in ordered:
-        if base is not None and base.event_id is not None and event.id <= base.event_id:
-            continue
-        try:
-            entries[event.id] = Entry.from_dict(event.extra)
-        except LedgerError as error:
-            ignored[event.id] = str(error)
-    times = {event.id: event.at for event in ordered}
-    for number, entry in entries.items():
-        after = _after(state, entry, is_first=not history and base is None, at=times[number])
-        if isinstance(after, str):
-            ignored[number] = after
-            continue
-        state = replace(after, event_id=number)
-        history.append((number, entry))
-    # An abort that names its rollout counts, also where the events of others stand before or behind it.
-    named = {entry.rollout_id: number for number, entry in entries.items() if entry.transition is Transition.ABORT}
-    if state is not None and state.rollout_id in named and state.status is not Status.ABORTED:
-        state = _ended(state, Status.ABORTED)
-    return Ledger(state=state, history=tuple(history), ignored=ignored)
-
-
-def _after(before: State | None, entry: Entry, *, is_first: bool, at: str) -> State | str:
-    """The state that an entry brings, or why it counts for nothing."""
-    if entry.state is None:
-        return _after_by_hand(before, entry, at=at)
-    if before is None and is_first:
-        # Where older events were purged, the first that is left tells where the rollout stood.
-        return entry.state
-    if (fault := _fault(before, entry, entry.state)) is not None:
-        return fault
-    if before is not None and entry.transition is Transition.ABORT:
-        # It may have been made from a state that is not the latest, and must not bring that back.
-        ended = _ended(before, Status.ABORTED)
-        return replace(ended, changed_at=entry.state.changed_at, made_by=entry.made_by)
-    return entry.state
-
-
-def _after_by_hand(before: State | None, entry: Entry, *, at: str) -> State | str:
-    if before is None:
-        return "there is no rollout"
-    if entry.rollout_id not in (None, before.rollout_id):
-        return f"it is of {entry.rollout_id}, and {before.rollout_id} is under way"
-    if before.status in (Status.ABORTED, Status.ROLLED_BACK):
-        return f"the rollout is {before.status.value} already"
-    made_at = entry.made_at or at
-    if entry.transition is Transition.PAUSE:
-        if before.status is not Status.RUNNING:
-            return f"the rollout is {before.status.value}"
-        paused = replace(_next(before), status=Status.PAUSED, paused_for="by hand")
-        return replace(paused, changed_at=made_at, made_by=entry.made_by)
-    # To the one who writes it in a hurry, both words mean: back to the baseline.
-    status = Status.ROLLED_BACK if before.status is Status.PROMOTED else Status.ABORTED
-    return replace(_ended(before, status), changed_at=made_at, made_by=entry.made_by)
-
-
-def _fault(before: State | None, entry: Entry, after: State) -> str | None:
-    """Why a state does not follow from the one before it, None where it does."""
-    if entry.rollout_id != after.rollout_id:
-        return "it names another rollout than its state"
-    if entry.transition is Transition.START:
-        if before is not None and not before.status.is_over:
-            return f"{before.rollout_id} is {before.status.value}"
-        expected = 1 if before is None else before.generation + 1
-        if after.generation != expected:
-            return f"it is of generation {after.generation}, and {expected} is next"
-        is_fresh = after.status is Status.RUNNING and after.step == 0 and not after.cohorts
-        return None if is_fresh else "a rollout starts at its first step, and without cohorts"
-    if before is None:
-        return "there is no rollout"
-    if after.rollout_id != before.rollout_id:
-        return f"it is of {after.rollout_id}, and {before.rollout_id} is under way"
-    if entry.transition is Transition.ABORT and before.status not in (Status.ABORTED, Status.ROLLED_BACK):
-        # Whoever aborts need not know of the latest transition.
-        return None if after.status is Status.ABORTED else "an abort ends a rollout"
-    if after.generation != before.generation + 1:
-        return f"it was made from generation {after.generation - 1}, and {before.generation} is the latest"
-    if after.plan.plan_hash != before.plan.plan_hash:
-        return "its plan is another one than the rollout was started with"
-    allowed = _ALLOWED.get((entry.transition, before.status))
-    if allowed is None:
-        return f"a rollout that is {before.status.value} cannot {entry.transition.value}"
-    status, steps = allowed
-    if after.status is not status or after.step != before.step + steps:
-        return f"{entry.transition.value} does not lead from step {before.step} to {after.status.value} at {after.step}"
-    if after.cohorts[: len(before.cohorts)] != before.cohorts:
-        return "it lost cohorts"
-    return None
-
-
-#: What may follow from a status: the status after it, and how many steps further.
-_ALLOWED: Final[Mapping[tuple[Transition, Status], tuple[Status, int]]] = {
-    (Transition.ANALYZE, Status.RUNNING): (Status.RUNNING, 0),
-    (Transition.ANALYZE, Status.PAUSED): (Status.PAUSED, 0),
-    (Transition.ADVANCE, Status.RUNNING): (Status.RUNNING, 1),
-    (Transition.PAUSE, Status.RUNNING): (Status.PAUSED, 0),
-    (Transition.RESUME, Status.PAUSED): (Status.RUNNING, 0),
-    (Transition.PROMOTE, Status.RUNNING): (Status.PROMOTED, 0),
-    (Transition.PROMOTE, Status.PAUSED): (Status.PROMOTED, 0),
-    (Transition.ROLLBACK, Status.PROMOTED): (Status.ROLLED_BACK, 0),
-}
-
-
-def _next(state: State) -> State:
-    return replace(state, generation=state.generation + 1)
-
-
-def _ended(state: State, status: Status) -> State:
-    return replace(_next(state), status=status, paused_for=None)
-
-
-def _age(ledger: Ledger) -> tuple[int, int]:
-    """The later state is the larger; of two as late, the one that gives the candidate less."""
-    return (0, 0) if ledger.state is None else (ledger.state.generation, -ledger.weight_bp)
+def _time(value: object) -> str:
+    if moment(value) is None:
+        raise TypeError(f"{shown(value)} is no time with its zone")
+    return str(value)
 
 
 def _text(value: object) -> str:

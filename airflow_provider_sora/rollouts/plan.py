@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 Mode = Literal["hash", "quota"]
 InFlight = Literal["drain", "cancel", "rerender"]
 
+#: What the assets of rollouts are known by in Airflow: their group, and what their URIs begin with.
+ASSET_GROUP: Final = "sora-rollout"
+ASSET_SCHEME: Final = "x-sora-rollout://"
+
 #: The version of what :meth:`Rollout.to_dict` writes.
 PLAN_VERSION: Final = 1
 
@@ -247,14 +251,14 @@ class Rollout:
     @property
     def asset_uri(self) -> str:
         """URI of that asset. Airflow leaves a scheme that begins with ``x-`` as it is written."""
-        return f"x-sora-rollout://{self.name}"
+        return f"{ASSET_SCHEME}{self.name}"
 
     @property
     def asset(self) -> Asset:
         """That asset, for ``schedule``, ``inlets`` and ``outlets``."""
         from airflow.sdk import Asset
 
-        return Asset(name=self.asset_name, uri=self.asset_uri, group="sora-rollout")
+        return Asset(name=self.asset_name, uri=self.asset_uri, group=ASSET_GROUP)
 
     @property
     def total_bake(self) -> timedelta:

@@ -9,6 +9,10 @@ The error of the first kind is spent over the looks (Lan and DeMets, Biometrika 
 that were planned; what a look cannot spend, because counts are whole numbers, is carried to the next. Each look counts
 only the paths that no earlier look stopped. The whole test's error is at most ``alpha`` for every set of margins, so
 whatever the rates, as long as failures decide about going on and nothing else: not about later weights or sizes.
+
+Looks are planned by time. Who looks more often than that has no more to spend: all looks within the time of a planned
+one share what it brings, the first of them before the others (Lan and DeMets, Statistics in Medicine 8 (1989),
+1191-1198, on spending by the calendar). So a DAG that runs each hour has alpha left in its last night.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ _ROUNDING: Final = 1e-11
 class Boundary:
     """What a look's margins alone decide, before anyone asks which arm the failures were of.
 
-    :param planned: whether the look is one of those that were planned. Another one can spend only what they left.
+    :param number: of the planned look that this one belongs to, from 1.
+    :param planned: whether it begins one of the planned looks. Another one can spend only what they left.
     :param at_risk: the candidate's failures over all looks so far, where the arms do not differ and no earlier look
         stopped; adds up to less than 1.
     :param spent_before: error spent by the earlier looks.
@@ -41,6 +46,7 @@ class Boundary:
         of them would.
     """
 
+    number: int
     planned: bool
     at_risk: Distribution
     spent_before: float
@@ -62,8 +68,8 @@ class Boundary:
 class Look:
     """What the test says after one look. Counts are of all looks so far.
 
-    :param number: from 1.
-    :param planned: whether it is one of the planned looks.
+    :param number: of the planned look that it belongs to, from 1; several may belong to one.
+    :param planned: whether it begins one of the planned looks.
     :param candidate_failed: failures of the candidate.
     :param expected: the same, on average, if the arms did not differ and nothing had been stopped.
     :param least: failures of the candidate from which the test rejects here; None where no number of them would.
@@ -85,7 +91,13 @@ class Look:
     rejects: bool
 
 
-def examine(cohorts: Sequence[Sequence[Counts]], *, planned_looks: int, alpha: float = ALPHA) -> list[Look]:
+def examine(
+    cohorts: Sequence[Sequence[Counts]],
+    *,
+    planned_looks: int,
+    alpha: float = ALPHA,
+    numbers: Sequence[int] | None = None,
+) -> list[Look]:
     """Test after every look whether the candidate fails more often.
 
     :param cohorts: one for each look, in the order of the looks: the strata that were closed since the look before,
@@ -93,18 +105,22 @@ def examine(cohorts: Sequence[Sequence[Counts]], *, planned_looks: int, alpha: f
     :param planned_looks: how many looks the step was planned for, 1 or more. There may be fewer or more: one beyond
         the plan can spend only what the planned ones left over.
     :param alpha: the error of the first kind over all looks, above 0 and below 1; 0.05 by default.
+    :param numbers: of the planned look that each one belongs to, from 1 and never falling. They may hang on the
+        calendar, and not on failures. None where each is one of its own.
     :return: one for each look.
     :raises ConfigurationError: ``planned_looks`` or ``alpha`` is out of its bounds.
+    :raises ValueError: there are not as many ``numbers`` as cohorts.
     """
     looks: list[Look] = []
     failed, expected, rejects = 0, 0.0, False
-    for cohort, boundary in zip(cohorts, boundaries(cohorts, planned_looks=planned_looks, alpha=alpha), strict=True):
+    told = boundaries(cohorts, planned_looks=planned_looks, alpha=alpha, numbers=numbers)
+    for cohort, boundary in zip(cohorts, told, strict=True):
         failed += sum(counts.candidate_failed for counts in cohort)
         expected += sum(counts.failed * counts.candidate_total / counts.total for counts in cohort if counts.total)
         rejects = rejects or (boundary.least is not None and failed >= boundary.least)
         looks.append(
             Look(
-                number=len(looks) + 1,
+                number=boundary.number,
                 planned=boundary.planned,
                 candidate_failed=failed,
                 expected=expected,
@@ -118,7 +134,13 @@ def examine(cohorts: Sequence[Sequence[Counts]], *, planned_looks: int, alpha: f
     return looks
 
 
-def boundaries(cohorts: Sequence[Sequence[Counts]], *, planned_looks: int, alpha: float = ALPHA) -> list[Boundary]:
+def boundaries(
+    cohorts: Sequence[Sequence[Counts]],
+    *,
+    planned_looks: int,
+    alpha: float = ALPHA,
+    numbers: Sequence[int] | None = None,
+) -> list[Boundary]:
     """From how many failures of the candidate each look rejects. Only the margins matter: jobs of either arm, and
     failures of both together. The parameters and errors are those of :func:`examine`.
 
@@ -133,22 +155,23 @@ def boundaries(cohorts: Sequence[Sequence[Counts]], *, planned_looks: int, alpha
     if problems:
         raise ConfigurationError(f"The test cannot be made: {'; '.join(problems)}.")
     told: list[Boundary] = []
-    continuing, spent = ZERO, 0.0
-    for number, cohort in enumerate(cohorts, start=1):
+    continuing, spent, before = ZERO, 0.0, 0
+    for number, cohort in zip(range(1, len(cohorts) + 1) if numbers is None else numbers, cohorts, strict=True):
         night = ZERO
         for counts in cohort:
             night = night.plus(hypergeometric(drawn=counts.candidate_total, marked=counts.failed, total=counts.total))
         at_risk = continuing.plus(night)
         available = alpha * min(number, planned_looks) / planned_looks
         boundary = Boundary(
-            planned=number <= planned_looks,
+            number=number,
+            planned=before < number <= planned_looks,
             at_risk=at_risk,
             spent_before=spent,
             available=available,
             least=None if night.is_certain else _least(at_risk, available - spent + alpha * _ROUNDING),
         )
         told.append(boundary)
-        continuing, spent = boundary.continuing, boundary.spent
+        continuing, spent, before = boundary.continuing, boundary.spent, number
     return told
 
 

@@ -37,7 +37,7 @@ _WORDS = {
 _STATUS_BY_WORD = {word: status for status, words in _WORDS.items() for word in words.split()}
 _WITHOUT_VIDEO = (JobStatus.FAILED, JobStatus.STOPPED)
 
-_MODERATION = ("moderation", "content_polic", "content_filter", "contentfilter", "safety", "sensitive")
+_MODERATION = ("moderation", "content_polic", "contentpolic", "content_filter", "contentfilter", "safety", "sensitive")
 
 #: Above this a number cannot be seconds since 1970 (it would be the year 5138), so it is milliseconds.
 _LARGEST_EPOCH_SECONDS = 100_000_000_000

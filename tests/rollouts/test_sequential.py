@@ -45,11 +45,13 @@ def nightly(*nights: Counts, planned: int | None = None) -> list[Look]:
     return examine([[night] for night in nights], planned_looks=planned or len(nights))
 
 
-def exactly(nights: list[Counts], *, planned: int, alpha: Fraction) -> list[tuple[int | None, Fraction, Fraction]]:
+def exactly(
+    nights: list[Counts], *, planned: int, alpha: Fraction, numbers: list[int] | None = None
+) -> list[tuple[int | None, Fraction, Fraction]]:
     """The same test in fractions, written anew: the least number, the p-value and what was spent, for each look."""
     paths, spent, failed = {0: Fraction(1)}, Fraction(0), 0
     told: list[tuple[int | None, Fraction, Fraction]] = []
-    for number, counts in enumerate(nights, start=1):
+    for number, counts in zip(numbers or range(1, len(nights) + 1), nights, strict=True):
         ways = {
             k: math.comb(counts.failed, k) * math.comb(counts.total - counts.failed, counts.candidate_total - k)
             for k in range(counts.candidate_total + 1)
@@ -144,6 +146,30 @@ class TestSeveralLooks:
         assert looks[2].available == looks[1].available == ALPHA
         assert looks[2].spent - looks[1].spent <= ALPHA - looks[1].spent
 
+    @settings(deadline=None, max_examples=150)
+    @given(st.lists(st.tuples(cohorts(most=8), st.integers(0, 1)), min_size=1, max_size=5), st.integers(1, 4))
+    def test_within_the_time_of_a_planned_one_are_what_fractions_say(
+        self, hours: list[tuple[Counts, int]], planned: int
+    ) -> None:
+        nights, numbers = (
+            [counts for counts, _ in hours],
+            [1 + sum(step for _, step in hours[:at]) for at in range(len(hours))],
+        )
+        looks = examine([[night] for night in nights], planned_looks=planned, numbers=numbers)
+        expected = exactly(nights, planned=planned, alpha=Fraction(1, 20), numbers=numbers)
+        assert [look.least for look in looks] == [least for least, _, _ in expected]
+        assert looks[-1].spent == pytest.approx(float(expected[-1][2]), rel=1e-11)
+
+    def test_within_the_time_of_a_planned_one_share_what_it_brings(self) -> None:
+        hours = [[cohort(2, 40, 2, 40)]] * 24
+        looks = examine(hours, planned_looks=2, numbers=[1] * 12 + [2] * 12)
+        assert [number for number, look in enumerate(looks) if look.planned] == [0, 12]
+        assert looks[11].spent <= ALPHA / 2 < looks[12].available == ALPHA
+
+    def test_are_each_of_a_planned_one(self) -> None:
+        with pytest.raises(ValueError, match="zip"):
+            examine([[], []], planned_looks=2, numbers=[1])
+
     def test_count_no_path_twice(self) -> None:
         told = boundaries([[cohort(9, 180, 1, 20)]] * 4, planned_looks=4)
         stopped = [boundary.spent - boundary.spent_before for boundary in told]
@@ -234,6 +260,23 @@ class TestANightThatTellsNothing:
 
 
 class TestACandidateThatIsAsGood:
+    @pytest.mark.parametrize("planned", [1, 2])
+    @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
+    def test_fails_in_at_most_alpha_of_all_cases_however_often_a_night_is_looked_at(
+        self, rate: float, planned: int
+    ) -> None:
+        # All that four hours of two nights can show.
+        hour = [
+            (cohort(b, 2, c, 2), stats.binom(2, rate).pmf(b) * stats.binom(2, rate).pmf(c))
+            for b, c in product(range(3), repeat=2)
+        ]
+        error = sum(
+            math.prod(chance for _, chance in hours)
+            for hours in product(hour, repeat=4)
+            if examine([[counts] for counts, _ in hours], planned_looks=planned, numbers=[1, 1, 2, 2])[-1].rejects
+        )
+        assert error <= ALPHA
+
     @pytest.mark.parametrize("rates", [(0.05, 0.05), (0.2, 0.5), (0.5, 0.9), (0.97, 0.01)])
     @pytest.mark.parametrize(("baseline", "candidate"), [(9, 3), (5, 5)])
     def test_fails_in_at_most_alpha_of_all_cases(
