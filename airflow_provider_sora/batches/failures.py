@@ -11,6 +11,7 @@ from airflow_provider_sora.exceptions import (
     AuthenticationError,
     DownloadError,
     InvalidRequestError,
+    LedgerUnavailableError,
     MalformedResponseError,
     OutputPathUnavailableError,
     QuotaExceededError,
@@ -41,6 +42,8 @@ class Course(Enum):
     """The server takes no more for now: the clip waits for its turn again, and nothing is counted."""
     TAKE_TURN = auto()
     """The server could not be reached: the same."""
+    ASK_AGAIN = auto()
+    """Nothing tells for now which version it gets: the same, a little later."""
     WATCH_AGAIN = auto()
     """Its job could not be asked for, and may be running: it is asked for again."""
     STORE_AGAIN = auto()
@@ -61,6 +64,7 @@ _COURSES: tuple[tuple[tuple[type[SoraError], ...], Course], ...] = (
     ((RateLimitedError,), Course.SLOW_DOWN),
     ((ServerUnreachableError,), Course.TAKE_TURN),
     ((VideoUnreachableError,), Course.WATCH_AGAIN),
+    ((LedgerUnavailableError,), Course.ASK_AGAIN),
     ((RecordUnavailableError, OutputPathUnavailableError), Course.STORE_AGAIN),
     ((RecordError,), Course.BREAK_OFF),
     ((AuthenticationError, QuotaExceededError, SnapshotUnavailableError, VideoDeniedError), Course.STOP_BATCH),

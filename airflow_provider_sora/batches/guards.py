@@ -43,6 +43,8 @@ class Stop(StrEnum):
     """The server refuses the key or the model, or the account's quota or balance is used up."""
     SERVER = "server"
     """The server has been out of reach for too long."""
+    LEDGER = "ledger"
+    """Airflow has not told for too long how the rollout stands."""
 
     @property
     def finishes_jobs(self) -> bool:

@@ -1,4 +1,4 @@
-"""The prompt of an item: its own, or what the operator's template makes of it."""
+"""What an operator's template makes of an item: its prompt, its unit."""
 
 from __future__ import annotations
 
@@ -12,32 +12,29 @@ from airflow_provider_sora.batches.items import Item
 from airflow_provider_sora.exceptions import ConfigurationError, InvalidRequestError
 
 
-class PromptTemplate:
-    """The ``prompt`` that a DAG's author wrote for all items. Compiled once.
+class ItemTemplate:
+    """What a DAG's author wrote for all items. Compiled once.
 
-    :param text: a Jinja template over ``item`` and Airflow's context; empty where items bring their own prompts.
+    :param text: a Jinja template over ``item`` and Airflow's context.
     :param environment: Airflow's, with the DAG's filters and macros.
+    :param argument: of the operator: ``prompt`` or ``unit``.
     :raises ConfigurationError: it is no template.
     """
 
-    def __init__(self, text: str, environment: jinja2.Environment) -> None:
+    def __init__(self, text: str, environment: jinja2.Environment, *, argument: str) -> None:
         self.text = text
+        self._argument = argument
         try:
             self.fields = _fields_of_item(environment.parse(text))
             self._template = environment.from_string(text)
         except jinja2.TemplateSyntaxError as error:
             raise ConfigurationError(
-                f"Nothing was submitted: prompt is not a template that Jinja can read, see its line {error.lineno}: "
-                f"{(error.message or '').rstrip('.')}."
+                f"Nothing was submitted: {argument} is not a template that Jinja can read, see its line "
+                f"{error.lineno}: {(error.message or '').rstrip('.')}."
             ) from None
 
     #: Names of the item's fields that it mentions, as ``item.city`` or ``item["city"]``.
     fields: frozenset[str]
-
-    @property
-    def wraps(self) -> bool:
-        """Whether it is for items with a prompt of their own too, since it mentions ``item.prompt``."""
-        return "prompt" in self.fields
 
     def render(self, context: Mapping[str, Any], item: Item) -> str:
         """What it makes of an item.
@@ -47,7 +44,7 @@ class PromptTemplate:
         :raises InvalidRequestError: it makes nothing of this item; a clause, for the item's faults.
         """
         missing: list[str] = []
-        variables = dict(context, item=_Fields(item.fields, missing))
+        variables = dict(context, item=_Fields(item.fields, missing, self._argument))
         try:
             # What a native environment makes is not text but the parts of one.
             return "".join(map(str, self._template.generate(variables)))
@@ -57,7 +54,23 @@ class PromptTemplate:
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             # A filter of the DAG may fail in its own words on a value that is not there.
             hint = f" (it does not have the field {missing[-1]!r})" if missing else ""
-            raise InvalidRequestError(f"its prompt cannot be made: {reason}{hint}") from error
+            raise InvalidRequestError(f"its {self._argument} cannot be made: {reason}{hint}") from error
+
+
+class PromptTemplate(ItemTemplate):
+    """The ``prompt`` of all items.
+
+    :param text: as for :class:`ItemTemplate`; empty where items bring their own prompts.
+    :param environment: the same.
+    """
+
+    def __init__(self, text: str, environment: jinja2.Environment) -> None:
+        super().__init__(text, environment, argument="prompt")
+
+    @property
+    def wraps(self) -> bool:
+        """Whether it is for items with a prompt of their own too, since it mentions ``item.prompt``."""
+        return "prompt" in self.fields
 
     def prompt_of(self, item: Item, context: Mapping[str, Any]) -> str:
         """The prompt that is sent for an item.
@@ -86,9 +99,10 @@ class _Fields:
     No mapping: ``item.copy`` and ``item.values`` are fields, not methods.
     """
 
-    __slots__ = ("__fields", "__missing")
+    __slots__ = ("__argument", "__fields", "__missing")
 
-    def __init__(self, fields: Mapping[str, Any], missing: list[str]) -> None:
+    def __init__(self, fields: Mapping[str, Any], missing: list[str], argument: str) -> None:
+        self.__argument = argument
         self.__fields = fields
         self.__missing = missing
 
@@ -98,7 +112,7 @@ class _Fields:
         self.__missing.append(name)
         # As strict in an environment that lets undefined names pass: what is missing in a prompt is paid for.
         return jinja2.StrictUndefined(
-            hint=f"its prompt needs the field {name!r}, which it does not have", exc=_MissingFieldError
+            hint=f"its {self.__argument} needs the field {name!r}, which it does not have", exc=_MissingFieldError
         )
 
 

@@ -9,7 +9,7 @@ from airflow_provider_sora.batches.guards import Price
 from airflow_provider_sora.videos.record import SubmissionRecord
 
 #: Codes of failures after which a job, or a part of it, may be billed. Most servers bill nothing for others.
-_MAY_BE_BILLED: Final = frozenset({"ended", "expired", "job_timeout", "lost", "replaced"})
+_MAY_BE_BILLED: Final = frozenset({"ended", "expired", "job_timeout", "lost", "replaced", "rolled_back"})
 
 
 def may_be_billed(record: SubmissionRecord) -> bool:

@@ -62,8 +62,9 @@ def blank_entry(
     prompt: object,
     code: str,
     message: str,
+    version: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The entry of an item that was never planned. It has the keys of all others, so that a table can be made of them.
+    """The entry of an item that was never submitted. It has the keys of all others, as a table needs them.
 
     :param key: names the item.
     :param place: where it stands, such as ``line 7``.
@@ -73,6 +74,7 @@ def blank_entry(
     :param prompt: what the author wrote as prompt.
     :param code: a word for programs.
     :param message: a sentence for people.
+    :param version: that it was to get, None where that was not settled.
     """
     blank = failure_before_planning(SoraError(message), requested=requested, prompt=prompt)
     request = dict.fromkeys(each.name for each in fields(VideoRequest))
@@ -83,6 +85,7 @@ def blank_entry(
         "outcome": outcome.value,
         "labels": dict(labels),
         **blank,
+        "version": blank["version"] if version is None else version,
         "request": {**request, **served, "cameos": [], "extra_body": {}, "prompt": prompt},
         "usage": dict.fromkeys(_USAGE),
         "error": {**blank["error"], "code": code},

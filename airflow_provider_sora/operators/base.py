@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_sora.failures import no_retry_in_vain
+from airflow_provider_sora.operators.model import reference_of, rollout_of, show_rollout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_sora.operators.interruption import Interruption
     from airflow_provider_sora.operators.rendering import Rendering
     from airflow_provider_sora.operators.stitching import Stitching
+    from airflow_provider_sora.rollouts.plan import Rollout
     from airflow_provider_sora.snapshots.resolution import Resolution
+    from airflow_provider_sora.snapshots.snapshot import Snapshot
     from airflow_provider_sora.videos.record import SubmissionRecord
     from airflow_provider_sora.videos.request import VideoRequest
 
@@ -42,7 +45,10 @@ class SoraVideoOperator(BaseOperator):
     job that runs, or takes the result of the one that finished, and submits nothing. A task whose request was changed
     before it was cleared cancels the old job, where the server can, and submits anew.
 
-    :param model: a snapshot id, an alias, or a named version; None lets the connection's environment decide.
+    :param model: a snapshot id, an alias, a named version, or a :class:`~airflow_provider_sora.rollouts.Rollout`, which
+        gives one of its two snapshots; None lets the connection's environment decide.
+    :param unit: with a rollout, what must stay together on one snapshot: the name of a campaign, a character; None for
+        the rollout's own ``unit``, else the task instance by itself.
     :param output_path: folder for the file and its sidecar: a local path or any object storage URL that Airflow
         writes. None leaves the file at the server, which deletes it after a while.
     :param overwrite: what a file of the same task instance that is already there means: ``replace`` renders anew,
@@ -65,6 +71,7 @@ class SoraVideoOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "sora_conn_id",
         "model",
+        "unit",
         "output_path",
         "overwrite",
     )
@@ -74,7 +81,8 @@ class SoraVideoOperator(BaseOperator):
     def __init__(
         self,
         *,
-        model: str | None = None,
+        model: str | Rollout | None = None,
+        unit: str | None = None,
         output_path: str | None = None,
         overwrite: Overwrite = "replace",
         delete_remote: bool = False,
@@ -93,6 +101,7 @@ class SoraVideoOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
+        self.unit = unit
         self.output_path = output_path
         self._output_template = output_path
         self.overwrite = overwrite
@@ -109,6 +118,7 @@ class SoraVideoOperator(BaseOperator):
         self.max_poll_failures = max_poll_failures
         self.sora_conn_id = sora_conn_id
         self._running: Rendering | Stitching | None = None
+        show_rollout(self, model)
 
     @abstractmethod
     def build_request(self) -> VideoRequest:
@@ -162,6 +172,18 @@ class SoraVideoOperator(BaseOperator):
                 self._put_on_record(context, error)
                 raise
 
+    def is_withdrawn(self, version: Resolution) -> bool:
+        """Whether a version was the candidate's of a rollout that was rolled back meanwhile.
+
+        :param version: that was settled for the clip.
+        :raises LedgerUnavailableError: nothing tells at this moment.
+        """
+        if self.rollout is None or version.rollout is None:
+            return False
+        from airflow_provider_sora.operators.version_choice import is_withdrawn_now
+
+        return is_withdrawn_now(self.rollout, version)
+
     def on_kill(self) -> None:
         """Cancel the job of a task that a person ended; leave it where only the worker ends."""
         if self._running is not None:
@@ -169,8 +191,32 @@ class SoraVideoOperator(BaseOperator):
 
     @property
     def reference(self) -> str | None:
-        """What the author named as the model."""
-        return self.model
+        """What the author named as the model; of a rollout, its name."""
+        return reference_of(self.model)
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """The rollout that the author named as the model, None where it is a text.
+
+        :raises ConfigurationError: it is neither.
+        """
+        return rollout_of(self.model)
+
+    def choose_version(
+        self, context: Context, hook: SoraHook, *, recorded: Resolution | None = None
+    ) -> tuple[Resolution, Snapshot]:
+        """The snapshot that renders, as things stand.
+
+        :param context: the task's context.
+        :param hook: the server.
+        :param recorded: the version that an earlier attempt of the same request settled.
+        :raises SoraError: there is none that may be used.
+        """
+        if (rollout := self.rollout) is None:
+            return hook.resolve_snapshot(self.reference)
+        from airflow_provider_sora.operators.version_choice import choose_now
+
+        return choose_now(hook, rollout, self, context, unit=self.unit, recorded=recorded)
 
     @property
     def job_timeout_seconds(self) -> float | None:
@@ -190,7 +236,7 @@ class SoraVideoOperator(BaseOperator):
         except RecordError as unreadable:
             self.log.warning("What became of an earlier submission is not known: %s", unreadable)
             return
-        result = failure_before_planning(error, requested=self.model, prompt=getattr(self, "prompt", None))
+        result = failure_before_planning(error, requested=self.reference, prompt=getattr(self, "prompt", None))
         if record is not None and record.is_open:
             left = record.restored(dict)
             result = left.failed(code=type(error).__name__, message=str(error), job=record.fate).to_dict()

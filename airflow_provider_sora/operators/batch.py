@@ -42,6 +42,9 @@ class SoraBatchOperator(SoraGenerateVideoOperator):
     :param output_path: folder for the files, the manifest and the journal.
     :param prompt: for items without one; a Jinja template in which ``item`` is the item at hand. One that mentions
         ``item.prompt`` holds for all items. What a manifest says is never taken as a template.
+    :param unit: with a rollout as ``model``, what must stay together on one snapshot: a Jinja template in which
+        ``item`` is the item at hand, such as ``{{ item.campaign }}``. None for the rollout's own ``unit``, else each
+        item by its key.
     :param shard: which part of the items this task renders; ``.expand(shard=shard(4))`` has four tasks share them.
     :param max_in_flight: jobs that are with the server at the same time, 1 to 1,000.
     :param requests_per_minute: submissions and questions, at most; None for as many as the server bears, which its
@@ -66,8 +69,8 @@ class SoraBatchOperator(SoraGenerateVideoOperator):
     """
 
     template_fields: Sequence[str] = (
-        # The prompt is made for each item.
-        *(name for name in SoraGenerateVideoOperator.template_fields if name != "prompt"),
+        # These are made for each item.
+        *(name for name in SoraGenerateVideoOperator.template_fields if name not in ("prompt", "unit")),
         "items",
         "shard",
         "max_in_flight",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -45,8 +45,11 @@ from airflow_provider_sora.operators.batch_records import (
 )
 from airflow_provider_sora.operators.batch_report import BatchReport, Stopped, sentence
 from airflow_provider_sora.operators.batch_run import BatchRun, Ended, Progress
+from airflow_provider_sora.operators.batch_versions import OneVersion, SplitVersions, Versions, settled, units_of
 from airflow_provider_sora.operators.cancellation import cancel_all, cancel_and_close, stop_if_ended
 from airflow_provider_sora.operators.interruption import Interruption
+from airflow_provider_sora.operators.rollout_ledger import RolloutLedger, made_by
+from airflow_provider_sora.rollouts.exposure import Exposure
 from airflow_provider_sora.snapshots.resolution import Resolution, resolution_warnings
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.timestamps import isoformat, parse_isoformat
@@ -106,18 +109,20 @@ class BatchAttempt:
         items, invalid = self._read()
         journal = Journal.open(journal_folder(self._context, folder))
         head = self._head(journal)
-        version = Resolution.from_dict(head["version"])
         self._began_at = parse_isoformat(head["began_at"])
-        planner = self._planner(version, journal)
-        clips, refused = planner.plan(in_order(items))
-        invalid += refused
+        versions, without_unit = self._versions(head, items)
+        unassigned = {each.place for each in without_unit}
+        self._planned_versions = versions
+        planner = self._planner(versions, journal)
+        clips, refused = planner.plan([item for item in in_order(items) if item.place not in unassigned])
+        invalid += [*without_unit, *refused]
         # Each shard refuses the whole manifest: none of them pays for a part of it.
         self._require_valid(invalid)
         self._require_items(journal)
         clips = [clip for clip in clips if shard.takes(clip.item.key)]
         invalid = [each for each in invalid if shard.takes(each.key or each.place)]
         self._context["ti"].xcom_push(key="version", value=head["version"])
-        self._tell_version(version)
+        self._tell_version(Resolution.from_dict(head["version"]))
         self._report = BatchReport(
             batch_file(self._context, folder, suffix="jsonl"),
             order=self._rows,
@@ -210,19 +215,32 @@ class BatchAttempt:
         known = journal.head
         if known and {name: known.get(name) for name in asked} == asked:
             return known
-        resolution, _ = self._hook.resolve_snapshot(self._operator.reference)
+        version = settled(self._hook, reference=self._operator.reference, rollout=self._operator.rollout)
         began_at = known.get("began_at") or isoformat(datetime.fromtimestamp(self._began, UTC))
-        return {**asked, "version": resolution.to_dict(), "began_at": began_at}
+        return {**asked, **version, "began_at": began_at}
 
-    def _planner(self, version: Resolution, journal: Journal) -> Planner:
-        snapshot = self._snapshot(version)
+    def _versions(self, head: Mapping[str, Any], items: Sequence[Item]) -> tuple[Versions, list[InvalidItem]]:
+        if "exposure" not in head:
+            version = Resolution.from_dict(head["version"])
+            return OneVersion(version, self._snapshot(version)), []
+        exposure = Exposure.from_dict(head["exposure"])
+        units, without_unit = units_of(
+            items,
+            template=self._operator.unit or exposure.plan.unit,
+            environment=self._operator.get_template_env(),
+            context=self._context,
+        )
+        ledger = RolloutLedger(exposure.plan)
+        return SplitVersions(self._hook, exposure, units, ledger, made_by=made_by(self._context)), without_unit
+
+    def _planner(self, versions: Versions, journal: Journal) -> Planner:
         return Planner(
             hook=self._hook,
             reference=self._operator.reference,
             defaults=self._operator.defaults,
             template=self._template,
             context=self._context,
-            assign=lambda item: (version, snapshot),
+            versions=versions,
             under_way={
                 key: record
                 for key, record in records_of(journal)
@@ -314,6 +332,7 @@ class BatchAttempt:
             attempt_deadline=None if timeout is None else self._began + _shortened(timeout),
             total=total,
             done_before=earlier,
+            recall=None if self._operator.rollout is None else self._planned_versions.recall,
             on_ended=self._ended,
             on_progress=self._progressed,
         )
@@ -342,7 +361,7 @@ class BatchAttempt:
         seconds = [rendering.clip.seconds for rendering in todo if rendering.clip.seconds is not None]
         if not seconds:
             return None
-        _, snapshot = todo[0].steps.planner.assign(todo[0].clip.item)
+        _, snapshot = todo[0].steps.planner.versions.of(todo[0].clip.item)
         return snapshot.typical_render_seconds(sum(seconds) / len(seconds))
 
     def _tell_changes(self, todo: Sequence[ClipRendering]) -> None:
@@ -374,7 +393,7 @@ class BatchAttempt:
         )
 
     def _ended(self, ended: Ended) -> None:
-        self._report.ended(ended.rendering, ended.result, ended.error)
+        self._planned_versions.ended(self._report.ended(ended.rendering, ended.result, ended.error))
         ended.rendering.release()
 
     def _progressed(self, progress: Progress) -> Callable[[], None]:
@@ -429,7 +448,7 @@ class BatchAttempt:
             left = f"{summary['left']:,} of {summary['items']:,} items are left; {self._report.manifest} tells which."
             if by is Stop.TIMEOUT:
                 return AirflowTaskTimeout(f"{message} {left}")
-            if not by.finishes_jobs:
+            if not by.finishes_jobs or by is Stop.LEDGER:
                 return BatchIncompleteError(f"{message} {left} A retry goes on with them.")
             if self._refusal is not None:
                 return self._refusal

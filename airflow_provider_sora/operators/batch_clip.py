@@ -18,6 +18,7 @@ from airflow_provider_sora.exceptions import (
     UncertainSubmissionError,
     VideoStoppedError,
 )
+from airflow_provider_sora.media.archive import read_sidecar
 from airflow_provider_sora.media.keeping import Look, keep_video, require_match
 from airflow_provider_sora.media.storage import JOB_IS_SAFE, folder_at, not_stored, size_of
 from airflow_provider_sora.operators.batch_records import ItemRecord
@@ -26,6 +27,7 @@ from airflow_provider_sora.operators.endings import FILE_IS_GONE, end_without_vi
 from airflow_provider_sora.operators.keeping import delete_copy, finished_before, kept_before, target_of
 from airflow_provider_sora.operators.second_look import confirmed_lost, is_gone, late_answer
 from airflow_provider_sora.operators.submission import Submission
+from airflow_provider_sora.rollouts.exposure import CANDIDATE
 from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.videos.job import JobStatus
 from airflow_provider_sora.videos.record import NextStep, Phase, SubmissionRecord
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from airflow_provider_sora.operators.batch import SoraBatchOperator
     from airflow_provider_sora.operators.batch_plan import Clip, Planner
     from airflow_provider_sora.operators.interruption import Interruption
+    from airflow_provider_sora.operators.version_choice import Version
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +171,10 @@ class ClipRendering:
         result = self.submission.restored()
         if (artifact := result.artifact) is None:
             return None
+        if self.steps.planner.versions.is_withdrawn(result.version) and _is_set_aside(artifact["uri"]):
+            self.note_cancelled(code="rolled_back", message="Its rollout was rolled back, and it was set aside.")
+            self.store.flush()
+            return None
         # Not by the name that it would have today: what was kept before output_path was changed stays where it is.
         return result if size_of(folder_at(artifact["uri"])) == artifact["bytes"] else None
 
@@ -181,6 +188,12 @@ class ClipRendering:
         except ArtifactMismatchError as error:
             return error
         return None
+
+    @property
+    def assigned_version(self) -> dict[str, Any] | None:
+        """The version that a rollout assigned to it; None where none did."""
+        version, _ = self.steps.planner.versions.of(self.clip.item)
+        return None if version.rollout is None else version.to_dict()
 
     def refused_for_good(self) -> bool:
         """Whether an earlier attempt learned that this very request fails each time."""
@@ -207,15 +220,30 @@ class ClipRendering:
         """Whether its job was submitted before this attempt."""
         return self.submission.first_answer is None
 
-    def note_cancelled(self) -> None:
-        """Put on record that its job was cancelled with its task, so that the next attempt submits it anew."""
+    def note_cancelled(self, *, code: str = "ended", message: str = "The task was ended.") -> None:
+        """Put on record that its job was cancelled, so that it is submitted anew.
+
+        :param code: why, as a word.
+        :param message: why, as a sentence.
+        """
         result = self.submission.restored()
-        ended = result.failed(
-            code="ended", message="The task was ended.", job="cancelled; some servers bill a part of it"
-        )
+        ended = result.failed(code=code, message=message, job="cancelled; some servers bill a part of it")
         # It is no failure of the clip.
-        ended = replace(ended, first_attempt_failed=result.first_attempt_failed)
-        self.submission.advance(Phase.FINISHED, ended)
+        failed_before = result.first_attempt_failed and result.submissions > 1
+        self.submission.advance(Phase.FINISHED, replace(ended, first_attempt_failed=failed_before))
+        self.again = None
+
+    @property
+    def is_the_candidates(self) -> bool:
+        """Whether its job is with the candidate of a rollout."""
+        return self.record is not None and self.record.result["version"]["variant"] == CANDIDATE
+
+    def recall(self) -> bool:
+        """Cancel its job, which a rollback takes back.
+
+        :return: whether it surely does not run any more.
+        """
+        return cancel(self.steps.hook, self.live_video_id or "", why="its rollout was rolled back")
 
     def _submitted(self, step: NextStep) -> VideoResult:
         if step is NextStep.RECOVER:
@@ -223,7 +251,7 @@ class ClipRendering:
             return self._kept_before(recovered) or recovered
         if step is NextStep.REPLACE:
             self.submission.cancel_recorded()
-        planned = self.again or self._planned()
+        planned = self._on_its_version(self.again or self._planned())
         if found := finished_before(
             self.steps.context,
             planned,
@@ -362,10 +390,24 @@ class ClipRendering:
         self.again = result.to_be_submitted_again()
         raise error
 
-    def _planned(self) -> VideoResult:
-        planned = self.steps.planner.planned(self.clip.item, self.submission.request)
+    def _on_its_version(self, planned: VideoResult) -> VideoResult:
+        """What is submitted, where its version may have been taken back since it was planned."""
+        version = self.steps.planner.versions.instead_of(planned.version, self.clip.item)
+        if version is None:
+            return planned
+        resolution, snapshot = version
+        log.info("%s is rendered on %s: the candidate was taken back.", self.key, resolution.snapshot)
+        self.submission.sent.check(snapshot, catalog=self.steps.hook.catalog)
+        attempts = planned.to_dict()["attempts"]
+        return self._as_sent(version).after(attempts)
+
+    def _as_sent(self, version: Version | None = None) -> VideoResult:
+        planned = self.steps.planner.planned(self.clip.item, self.submission.request, version=version)
         sent = self.submission.rendition
-        planned = planned.rendered(sent.request, rendered_as=sent.rendered_as)
+        return planned.rendered(sent.request, rendered_as=sent.rendered_as)
+
+    def _planned(self) -> VideoResult:
+        planned = self._as_sent()
         if self.submission.is_of_this_request and self.record is not None:
             # An item stays with the version that it was given first.
             version: Any = self.record.restored(dict).version
@@ -378,6 +420,13 @@ class ClipRendering:
 
     def _target(self, result: VideoResult) -> Any:
         return target_of(self.steps.context, self._folder, snapshot=result.version.snapshot, item=self.key)
+
+
+def _is_set_aside(uri: str) -> bool:
+    """Whether a file was marked or moved away."""
+    target = folder_at(uri)
+    sidecar = read_sidecar(target)
+    return size_of(target) is None or (sidecar is not None and "quarantine" in sidecar)
 
 
 def _submitted_at(result: VideoResult) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.media.frames import Fit
     from airflow_provider_sora.media.pictures import ReadPicture
-    from airflow_provider_sora.snapshots.resolution import Resolution
-    from airflow_provider_sora.snapshots.snapshot import Snapshot
+    from airflow_provider_sora.operators.batch_versions import Versions
+    from airflow_provider_sora.operators.version_choice import Version
     from airflow_provider_sora.videos.record import SubmissionRecord
-
-#: Which version renders an item, and what is known of it.
-Assign = Callable[[Item], "tuple[Resolution, Snapshot]"]
 
 #: Items that are checked at the same time, since their pictures are read for it.
 _AT_ONCE = 8
@@ -65,7 +62,7 @@ class Planner:
     :param defaults: the operator's arguments, by name, for what an item does not give.
     :param template: makes the prompts.
     :param context: the task's, for the template.
-    :param assign: which version renders an item.
+    :param versions: which version renders an item.
     :param under_way: records of items whose job may be running, or is done, and which begin from a picture; by key.
     """
 
@@ -77,7 +74,7 @@ class Planner:
         defaults: Mapping[str, Any],
         template: PromptTemplate,
         context: Mapping[str, Any],
-        assign: Assign,
+        versions: Versions,
         under_way: Mapping[str, SubmissionRecord],
     ) -> None:
         self._hook = hook
@@ -85,7 +82,7 @@ class Planner:
         self._defaults = defaults
         self._template = template
         self._context = context
-        self.assign = assign
+        self.versions = versions
         self._under_way = under_way
         self._read_picture = lru_cache(_PICTURES)(read_picture)
 
@@ -124,15 +121,16 @@ class Planner:
             arguments, storyboard=storyboard, render_as=render_as, read_picture=read_picture or self._picture
         )
 
-    def planned(self, item: Item, request: VideoRequest) -> VideoResult:
+    def planned(self, item: Item, request: VideoRequest, *, version: Version | None = None) -> VideoResult:
         """The record of a clip that is about to be submitted.
 
         :param item: the item.
         :param request: what is asked for.
+        :param version: what renders it; None for what was settled when the batch began.
         """
-        version, snapshot = self.assign(item)
+        resolution, snapshot = version or self.versions.of(item)
         account = self._hook.settings.account
-        return VideoResult.planned(version=version, request=request, snapshot=snapshot, account=account)
+        return VideoResult.planned(version=resolution, request=request, snapshot=snapshot, account=account)
 
     def _prompt(self, item: Item) -> str | InvalidItem:
         try:
@@ -143,10 +141,11 @@ class Planner:
     def _checked(self, item: Item, prompt: str | InvalidItem) -> Clip | InvalidItem:
         if isinstance(prompt, InvalidItem):
             return prompt
-        _, snapshot = self.assign(item)
         try:
             request = self._request_to_check(item, prompt)
-            self._hook.render(request).request.check(snapshot, catalog=self._hook.catalog)
+            sent = self._hook.render(request).request
+            for snapshot in self.versions.snapshots:
+                sent.check(snapshot, catalog=self._hook.catalog)
         except InvalidRequestError as error:
             fault = str(error).removeprefix(_PREFIX).rstrip(".")
             return InvalidItem(place=item.place, key=item.key, faults=(fault,), labels=item.labels)

@@ -120,6 +120,13 @@ class ItemRecord:
             self._commit.save_later(self._line(record))
         self._last = self._line(record)
 
+    def flush(self) -> None:
+        """Make durable what was kept last, so that it is there for whoever reads the record anew.
+
+        :raises RecordError: as for :meth:`save`.
+        """
+        self._commit.save(self._last)
+
     def conclude(self, record: SubmissionRecord) -> None:
         """Keep the record of a failure that the same request would meet again, so that no later attempt submits it.
 

@@ -61,12 +61,13 @@ class BatchReport:
         """
         return item.place in self._entries
 
-    def ended(self, rendering: ClipRendering, result: VideoResult, error: SoraError | None) -> None:
+    def ended(self, rendering: ClipRendering, result: VideoResult, error: SoraError | None) -> dict[str, Any]:
         """A clip is there, or is not.
 
         :param rendering: what was done for it.
         :param result: its record, which may tell of a failure in an earlier attempt.
         :param error: why there is none in this one.
+        :return: its entry.
         """
         if error is not None:
             # A file that is not as asked is the same file in each attempt.
@@ -77,7 +78,7 @@ class BatchReport:
                 job=_fate(rendering, result),
             )
         outcome = ItemOutcome.SUCCEEDED if result.error is None else ItemOutcome.FAILED
-        self._enter(rendering.clip.item, outcome, _billed(result, rendering.record))
+        return self._enter(rendering.clip.item, outcome, _billed(result, rendering.record))
 
     def left(self, rendering: ClipRendering, stopped: Stopped) -> None:
         """A clip was not begun, or its job was left in place.
@@ -106,6 +107,7 @@ class BatchReport:
                 prompt=rendering.clip.prompt,
                 code=by,
                 message=message,
+                version=rendering.assigned_version,
             )
         )
 
@@ -148,9 +150,11 @@ class BatchReport:
         """
         write_manifest(self.manifest, self._in_order())
 
-    def _enter(self, item: Item, outcome: ItemOutcome, result: VideoResult) -> None:
+    def _enter(self, item: Item, outcome: ItemOutcome, result: VideoResult) -> dict[str, Any]:
         head = {"key": item.key, "place": item.place, "outcome": outcome.value, "labels": item.labels}
-        self._add(head | result.to_dict())
+        entry = head | result.to_dict()
+        self._add(entry)
+        return entry
 
     def _add(self, entry: dict[str, Any]) -> None:
         self._tally.add(entry)

@@ -9,13 +9,13 @@ import random
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_sora.batches.concurrency import ConcurrencyLimit
 from airflow_provider_sora.batches.failures import Course, ServerTrouble, course_after
@@ -35,8 +35,11 @@ from airflow_provider_sora.exceptions import (
     SoraError,
     UnforeseenError,
     VideoLostError,
+    VideoRolledBackError,
 )
 from airflow_provider_sora.operators.batch_clip import ClipRendering
+from airflow_provider_sora.operators.batch_recall import Recall, called_back
+from airflow_provider_sora.rollouts.plan import InFlight
 from airflow_provider_sora.videos.job import JobStatus
 from airflow_provider_sora.videos.record import NextStep
 from airflow_provider_sora.videos.result import VideoResult
@@ -138,6 +141,8 @@ class BatchRun:
     :param attempt_deadline: when this attempt ends, in seconds since 1970; None for never.
     :param total: items of the batch.
     :param done_before: those that ended before.
+    :param recall: tells what is to become of the candidate's running jobs, once its rollout was rolled back; None
+        where there is no rollout.
     :param on_ended: is given each clip that is done, on the event loop.
     :param on_progress: is given how far it is now and then, on the event loop; what it gives back is done in a thread.
     """
@@ -156,6 +161,7 @@ class BatchRun:
         attempt_deadline: float | None,
         total: int,
         done_before: int,
+        recall: Callable[[], InFlight | None] | None,
         on_ended: Callable[[Ended], None],
         on_progress: Callable[[Progress], Callable[[], None]],
     ) -> None:
@@ -168,6 +174,7 @@ class BatchRun:
         self._deadline = deadline
         self._attempt_deadline = attempt_deadline
         self._total = total
+        self._recall = None if recall is None else Recall(recall)
         self._on_ended = on_ended
         self._on_progress = on_progress
         self._guard = FailureGuard(limits.max_failure_rate, limits.failure_sample)
@@ -190,6 +197,7 @@ class BatchRun:
         self._concurrency = ConcurrencyLimit(limits.max_in_flight)
         self._trouble = ServerTrouble()
         self._last_trouble: SoraError | None = None
+        self._ledger_away_since: float | None = None
         self._unstored = 0
         self._unstored_at = 0.0
         self._unforeseen = 0
@@ -253,7 +261,10 @@ class BatchRun:
         self._submitting = ThreadPoolExecutor(_SUBMITTING, thread_name_prefix="submit")
         self._fetching = ThreadPoolExecutor(_FETCHING, thread_name_prefix="fetch")
         self._being_submitted: set[Future[VideoResult]] = set()
-        beside = [asyncio.create_task(work) for work in (self._tell_progress(), self._keep_watch())]
+        works: list[Coroutine[Any, Any, None]] = [self._tell_progress(), self._keep_watch()]
+        if self._recall is not None:
+            works.append(self._heed_rollback(self._recall))
+        beside = [asyncio.create_task(work) for work in works]
         for task in beside:
             task.add_done_callback(self._finished)
         try:
@@ -340,6 +351,19 @@ class BatchRun:
             self._look_at_limits()
             self._wake()
 
+    async def _heed_rollback(self, recall: Recall) -> None:
+        while True:
+            await asyncio.sleep(_TICK)
+            await recall.look([self._renderings[key] for key in self._in_flight])
+
+    async def _was_called_back(self, rendering: ClipRendering, error: VideoRolledBackError) -> None:
+        await self._in(self._submitting, lambda: rendering.note_cancelled(code="rolled_back", message=str(error)))
+        self._uncharge(rendering)
+        if self._stopped is not None or (self._recall is not None and self._recall.rerenders):
+            self._put_back(rendering)
+        else:
+            self._give_up(rendering, error)
+
     def _look_at_limits(self) -> None:
         now = time.time()
         if self._attempt_deadline is not None and now >= self._attempt_deadline:
@@ -398,6 +422,7 @@ class BatchRun:
                 log.info("The server takes clips again.")
                 self._last_trouble = None
             self._trouble.took_one()
+            self._ledger_away_since = None
         self._guard.begun(rendering.key)
         if not rendering.is_open:
             # It was found where it would have been kept, and costs nothing.
@@ -406,8 +431,11 @@ class BatchRun:
             self._landed(rendering)
             return result
         watch = rendering.watch(result, expected_seconds=self._expectation(), poll_interval=self._poll_interval)
-        outcome = await self._poller.wait(watch)
+        waiting = self._poller.wait(watch)
+        outcome = await (waiting if self._recall is None else self._recall.outcome(rendering, waiting))
         result = await self._in(self._submitting, rendering.judge, outcome, result)
+        if self._recall is not None and self._recall.takes(rendering):
+            raise called_back(rendering)
         self._landed(rendering)
         if (took := result.to_dict()["timing"]["seconds"]) is not None:
             self._took.append(took)
@@ -447,6 +475,9 @@ class BatchRun:
     async def _failed_with(self, rendering: ClipRendering, error: SoraError) -> None:
         """Try again, give up, or stop the batch."""
         self._uncharge(rendering)
+        if isinstance(error, VideoRolledBackError):
+            await self._was_called_back(rendering, error)
+            return
         now, began = time.monotonic(), self._began_at[rendering.key]
         match course_after(error, on_expired=self._on_expired):
             case Course.SLOW_DOWN:
@@ -456,6 +487,10 @@ class BatchRun:
                 self._put_back(rendering)
             case Course.TAKE_TURN:
                 self._tell_trouble(error)
+                self._put_back(rendering)
+            case Course.ASK_AGAIN:
+                self._wait_for_the_ledger(error, now)
+                await self._pause(1, unless=self._stopping)
                 self._put_back(rendering)
             case Course.STORE_AGAIN:
                 self._not_stored(error, began)
@@ -485,6 +520,13 @@ class BatchRun:
         if self._last_trouble is None:
             log.warning("The server is in trouble; clips wait, and are tried again for ten minutes. %s", error)
         self._last_trouble = error
+
+    def _wait_for_the_ledger(self, error: SoraError, now: float) -> None:
+        if self._ledger_away_since is None:
+            self._ledger_away_since = now
+            log.warning("Airflow does not tell how the rollout stands; the candidate's clips wait. %s", error)
+        elif now - self._ledger_away_since > LONGEST_OUTAGE:
+            self.stop(Stop.LEDGER, str(error))
 
     def _is_the_servers_fault(self, rendering: ClipRendering, error: SoraError, now: float) -> bool:
         is_submitted = _RANKS[rendering.next_step] is _Rank.WITH_THE_SERVER

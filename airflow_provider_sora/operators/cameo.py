@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_provider_sora.failures import no_retry_in_vain
+from airflow_provider_sora.operators.model import reference_of, rollout_of, show_rollout
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_sora.hooks.sora import SoraHook
+    from airflow_provider_sora.rollouts.plan import Rollout
     from airflow_provider_sora.snapshots.resolution import Resolution
     from airflow_provider_sora.snapshots.snapshot import Snapshot
     from airflow_provider_sora.videos.request import InputReference
@@ -33,6 +35,8 @@ class SoraCreateCameoOperator(BaseOperator):
     :param reference_images: paths or URLs of 1 to 10 PNG, JPEG or WebP pictures, of at most 20 MiB each.
     :param description: what it looks like; needed where the server knows no characters, and gets it in the prompt.
     :param model: the snapshot that it is for, as in the tasks that use it.
+    :param unit: with a rollout as ``model``, as in the tasks that use it: else a clip may be rendered on the snapshot
+        that does not have the character. None for the rollout's own ``unit``, else the character by its name.
     :param registry_path: folder in which cameos are remembered, a local path or any object storage URL.
     :param sora_conn_id: id of the connection.
     """
@@ -43,6 +47,7 @@ class SoraCreateCameoOperator(BaseOperator):
         "reference_images",
         "description",
         "model",
+        "unit",
         "registry_path",
     )
     ui_color = "#e5e0ff"
@@ -53,7 +58,8 @@ class SoraCreateCameoOperator(BaseOperator):
         name: str,
         reference_images: Sequence[str],
         description: str = "",
-        model: str | None = None,
+        model: str | Rollout | None = None,
+        unit: str | None = None,
         registry_path: str | None = None,
         sora_conn_id: str = "sora_default",
         **kwargs: Any,
@@ -63,8 +69,10 @@ class SoraCreateCameoOperator(BaseOperator):
         self.reference_images = reference_images
         self.description = description
         self.model = model
+        self.unit = unit
         self.registry_path = registry_path
         self.sora_conn_id = sora_conn_id
+        show_rollout(self, model)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make it, or find the one that was made of the same."""
@@ -75,7 +83,7 @@ class SoraCreateCameoOperator(BaseOperator):
         with no_retry_in_vain():
             check_new_cameo(self.name, self.description, self.reference_images)
             hook = SoraHook(self.sora_conn_id)
-            resolution, snapshot = hook.resolve_snapshot(self.model)
+            resolution, snapshot = self._version(context, hook)
             self._check(hook, snapshot)
             pictures = self._pictures()
             digest = digest_of_cameo(
@@ -99,6 +107,13 @@ class SoraCreateCameoOperator(BaseOperator):
                 remember(self.registry_path, digest, made)
             context["ti"].xcom_push(key="version", value=made["version"])
             return dict(made)
+
+    def _version(self, context: Context, hook: SoraHook) -> tuple[Resolution, Snapshot]:
+        if (rollout := rollout_of(self.model)) is None:
+            return hook.resolve_snapshot(reference_of(self.model))
+        from airflow_provider_sora.operators.version_choice import choose_now
+
+        return choose_now(hook, rollout, self, context, unit=self.unit, default=self.name)
 
     def _check(self, hook: SoraHook, snapshot: Snapshot) -> None:
         from airflow_provider_sora.exceptions import InvalidRequestError

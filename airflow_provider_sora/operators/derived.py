@@ -44,9 +44,19 @@ class SoraDerivedVideoOperator(SoraVideoOperator):
     def reference(self) -> str | None:
         """The model that the author named, else the one that made the source, where that is known."""
         if self.model or not isinstance(self.video, Mapping):
-            return self.model
+            return super().reference
         version: Mapping[str, Any] = self.video.get("version") or {}
         return version.get("snapshot")
+
+    def _check_arguments(self) -> None:
+        from airflow_provider_sora.exceptions import ConfigurationError
+
+        super()._check_arguments()
+        if self.rollout is not None:
+            raise ConfigurationError(
+                "Nothing was submitted: the server renders this on the model of its source, so that a rollout has "
+                "nothing to choose. Leave out model, or name a snapshot."
+            )
 
     def build_request(self) -> VideoRequest:
         """What is asked for, from the rendered arguments.

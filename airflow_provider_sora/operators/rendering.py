@@ -16,6 +16,7 @@ from airflow_provider_sora.exceptions import (
     APIError,
     ArtifactMismatchError,
     SoraError,
+    VideoRolledBackError,
 )
 from airflow_provider_sora.operators.cancellation import cancel, stop_if_ended
 from airflow_provider_sora.operators.endings import (
@@ -199,9 +200,12 @@ class Rendering:
         return self._go_on(self._submitted(planned))
 
     def _resolved(self) -> tuple[Resolution, Snapshot]:
-        if self.version is None:
-            return self.hook.resolve_snapshot(self.operator.reference)
-        return self.version, self._snapshot(self.version)
+        if self.version is not None:
+            return self.version, self._snapshot(self.version)
+        record = self.submission.record
+        of_this_request = record is not None and self.submission.is_of_this_request
+        recorded = record.restored(dict).version if record is not None and of_this_request else None
+        return self.operator.choose_version(self.context, self.hook, recorded=recorded)
 
     def _snapshot(self, version: Resolution) -> Snapshot:
         return self.hook.catalog.find(version.snapshot) or Snapshot(id=version.snapshot)
@@ -301,13 +305,15 @@ class Rendering:
                 self.resubmissions,
                 self.operator.max_resubmissions,
             )
-            return self._go_on(self._submitted(result.to_be_submitted_again()))
+            return self._submitted_again(result, code="lost", fate="lost by the server")
         if outcome.verdict is Verdict.TIMED_OUT:
             late = late_answer(self.hook, outcome, submitted_at=_submitted_at(result))
             if late is not None:
                 return self._finish(late, result)
         if outcome.verdict is not Verdict.COMPLETED:
             self._end_without_video(outcome, result)
+        if self._is_taken_back(result):
+            return self._taken_back(result)
         if not self._keeps_file:
             log.warning(
                 "Video %s is ready at the server. No output_path is set, so nobody keeps it: the server deletes it%s.",
@@ -319,6 +325,32 @@ class Rendering:
         # A server that forgets the job after this did not lose a render, only a file.
         self.submission.advance(Phase.SUBMITTED, result)
         return self._keep(result)
+
+    def _is_taken_back(self, result: VideoResult) -> bool:
+        """Whether a rollback takes a clip back that the candidate rendered. A clip of scenes ends as it began."""
+        rollout = self.operator.rollout if self.item is None else None
+        return rollout is not None and rollout.in_flight != "drain" and self.operator.is_withdrawn(result.version)
+
+    def _submitted_again(self, result: VideoResult, *, code: str, fate: str) -> dict[str, Any]:
+        """Another job for a clip, on the version that it had, unless that was taken back."""
+        if self.item is not None or not self.operator.is_withdrawn(result.version):
+            return self._go_on(self._submitted(result.to_be_submitted_again()))
+        self.submission.advance(Phase.FINISHED, result.failed(code=code, message=f"The job is {fate}.", job=fate))
+        return self._begin(replaces=False)
+
+    def _taken_back(self, result: VideoResult) -> dict[str, Any]:
+        """The candidate rendered it, and its rollout was rolled back meanwhile."""
+        message = f"The rollout was rolled back while the candidate rendered video {result.video_id}."
+        fate = "completed and billed; its file was not kept"
+        failed = result.failed(code="rolled_back", message=message, job=fate)
+        # It is no failure of the clip.
+        self.submission.advance(Phase.FINISHED, replace(failed, first_attempt_failed=result.first_attempt_failed))
+        if self.operator.rollout is not None and self.operator.rollout.in_flight == "cancel":
+            told = f"{message} The plan's in_flight is cancel, so it is not used. A retry renders it on the baseline."
+            error = VideoRolledBackError(told, video_id=result.video_id or "", code="rolled_back")
+            self._fail(result, error, fate=fate)
+        log.warning("%s It is rendered anew on the baseline, as the plan says.", message)
+        return self._begin(replaces=False)
 
     def _end_without_video(self, outcome: Outcome, result: VideoResult) -> NoReturn:
         ending = end_without_video(self.hook, self.submission, outcome, result, on_timeout=self.operator.on_timeout)
@@ -376,7 +408,7 @@ class Rendering:
             self.resubmissions,
             self.operator.max_resubmissions,
         )
-        return self._go_on(self._submitted(result.to_be_submitted_again()))
+        return self._submitted_again(result, code="expired", fate=FILE_IS_GONE)
 
     @property
     def _keeps_file(self) -> bool:

@@ -272,7 +272,7 @@ class Stitching:
         if first is not None:
             version = replace(first.restored(dict).version, served_model=None)
         else:
-            version, _ = self.hook.resolve_snapshot(self.operator.reference)
+            version, _ = self.operator.choose_version(self.context, self.hook)
         return VideoResult.planned(
             version=version,
             request=request,

@@ -16,6 +16,7 @@ from airflow_provider_sora.batches.items import ARGUMENTS, Row, read_items
 from airflow_provider_sora.batches.prompts import PromptTemplate
 from airflow_provider_sora.hooks.sora import SoraHook
 from airflow_provider_sora.operators.batch_plan import Planner
+from airflow_provider_sora.operators.batch_versions import OneVersion
 
 SNAPSHOT = "sora-2-2025-12-08"
 
@@ -57,7 +58,7 @@ def planner(request: pytest.FixtureRequest, sora: EmulatorProcess, connect: Any)
         defaults={"prompt": "", "seconds": 4},
         template=PromptTemplate("", jinja2.Environment(autoescape=True)),
         context={},
-        assign=lambda item: (version, snapshot),
+        versions=OneVersion(version, snapshot),
         under_way={},
     )
 
