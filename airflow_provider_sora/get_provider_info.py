@@ -21,6 +21,8 @@ def get_provider_info() -> dict[str, object]:
                     "airflow_provider_sora.operators.video",
                     "airflow_provider_sora.operators.batch",
                     "airflow_provider_sora.operators.cameo",
+                    "airflow_provider_sora.operators.rollout",
+                    "airflow_provider_sora.operators.quarantine",
                 ],
             }
         ],

@@ -41,12 +41,15 @@ def emulator(*arguments: str, log: Path) -> Iterator[str]:
         process.wait()
 
 
-def airflow_environment(home: Path, *, base_url: str, output: Path) -> dict[str, str]:
-    """Environment variables for an Airflow that shows the example DAGs and knows the emulator.
+def airflow_environment(
+    home: Path, *, base_url: str, output: Path, dags: Path = REPOSITORY / "example_dags"
+) -> dict[str, str]:
+    """Environment variables for an Airflow that shows some DAGs and knows the emulator.
 
     :param home: becomes ``AIRFLOW_HOME``.
     :param base_url: of the emulator.
     :param output: folder for the videos.
+    :param dags: folder of the DAG files; the examples by default.
     """
     home.mkdir(parents=True, exist_ok=True)
     return {
@@ -54,7 +57,7 @@ def airflow_environment(home: Path, *, base_url: str, output: Path) -> dict[str,
         # `airflow standalone` starts its parts by the bare command.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "example_dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",

@@ -1,4 +1,5 @@
-"""The tour: the embedded emulator, a real Airflow DAG run, real video files, and the version of each in XCom."""
+"""The tour: the embedded emulator, real Airflow DAG runs, real video files with the version of each in XCom, and a
+staged rollout that is taken back by itself."""
 
 from __future__ import annotations
 
@@ -38,8 +39,14 @@ RUNS: list[dict[str, Any]] = [
     },
 ]
 
+#: The rollout's nights have many clips, of which only the versions matter.
+NIGHTS_EMULATOR = ("--time-scale", "50", "--lite", "--failure-rate", "0", "--faults")
+
 #: Lines of the task log that are worth showing while it runs.
-_PROGRESS = re.compile(r"\[\w+ *\] ((?:Submitted|Kept) video .*?|Video \S+ is \S+\.)\s+\[")
+_PROGRESS = re.compile(
+    r"\[\w+ *\] ((?:Submitted|Kept) video .*?|Video \S+ is \S+\.|(?:pass|fail|inconclusive): .*?|demo-hero: .*?)\s+\["
+)
+_NIGHT = re.compile(r"NIGHT \d+: .*")
 
 
 def main() -> None:
@@ -49,32 +56,46 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     print(
-        f"==> [1/3] the emulator: test pictures, no model, no key, no cost ({TIME_SCALE} times real speed)", flush=True
+        f"==> [1/4] the emulator: test pictures, no model, no key, no cost ({TIME_SCALE} times real speed)", flush=True
     )
     with emulator("--time-scale", str(TIME_SCALE), log=WORK / "emulator.log") as base_url:
         print(f"          {base_url}")
-        print("==> [2/3] Airflow's database, in a home of its own", flush=True)
+        print("==> [2/4] Airflow's database, in a home of its own", flush=True)
         env = airflow_environment(WORK / "airflow", base_url=base_url, output=OUTPUT)
         airflow("db", "migrate", env=env, log=WORK / "airflow.log")
-        print("==> [3/3] the DAG example_dags/sora_generate.py, three times", flush=True)
-        results = run_dag(env)
+        print("==> [3/4] the DAG example_dags/sora_generate.py, three times", flush=True)
+        results = run("dag_runs.py", json.dumps(RUNS), WORK / "results.json", env=env)
+    print(
+        "==> [4/4] a staged rollout in three nights, by demo/dags/demo_rollout.py; the second one goes wrong",
+        flush=True,
+    )
+    with emulator(*NIGHTS_EMULATOR, log=WORK / "nights-emulator.log") as base_url:
+        env = airflow_environment(WORK / "airflow", base_url=base_url, output=OUTPUT, dags=REPOSITORY / "demo" / "dags")
+        nights = run("rollout_nights.py", base_url, WORK / "nights.json", WORK / "nights", env=env)
     print_report(results, seconds=time.monotonic() - started)
+    print_story(nights)
 
 
-def run_dag(env: dict[str, str]) -> list[dict[str, Any]]:
-    """Run the DAG in a process of its own, telling the log's notable lines as they come.
+def run(script: str, *arguments: object, env: dict[str, str]) -> list[dict[str, Any]]:
+    """Run DAGs in a process of their own, telling the log's notable lines as they come.
 
+    :param script: of this folder.
+    :param arguments: for it. The one that ends with ``.json`` is the file that it writes its results into.
     :param env: Airflow's environment.
     """
-    found, log = WORK / "results.json", WORK / "airflow.log"
-    command = [sys.executable, str(REPOSITORY / "demo" / "dag_runs.py"), json.dumps(RUNS), str(found)]
+    log = WORK / "airflow.log"
+    words = [str(argument) for argument in arguments]
+    found = next(Path(word) for word in words if word.endswith(".json"))
+    command = [sys.executable, str(REPOSITORY / "demo" / script), *words]
     with (
         log.open("a") as kept,
         subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process,
     ):
         for line in process.stdout or ():
             kept.write(line)
-            if progress := _PROGRESS.search(line):
+            if night := _NIGHT.match(line):
+                print(f"      {night[0]}", flush=True)
+            elif progress := _PROGRESS.search(line):
                 print(f"          {progress[1]}", flush=True)
     if process.returncode:
         raise SystemExit(f"The DAG runs failed; see {log}:\n{log.read_text()[-3000:]}")
@@ -108,11 +129,41 @@ def print_report(results: list[dict[str, Any]], *, seconds: float) -> None:
         raise SystemExit(
             f"\nThis is not what the tour should show ({', '.join(expected)}). The log: {WORK / 'airflow.log'}"
         )
+
+
+def print_story(nights: list[dict[str, Any]]) -> None:
+    """Say what became of the rollout, write the same into a file, and say where to look next.
+
+    :param nights: what ``rollout_nights.py`` told.
+    """
+    header = ("night", "baseline", "failed", "candidate", "failed", "what the gate did", "because")
+    rows = [header]
+    for number, night in enumerate(nights, start=1):
+        cells: list[str] = [f"{number}, {night['title']}"]
+        for snapshot in ("sora-2-2025-10-06", "sora-2-2025-12-08"):
+            arm = night["arms"].get(snapshot, {"clips": 0, "failed": 0})
+            cells += [f"{arm['clips']} clips", str(arm["failed"])]
+        verdict = night["analysis"]["verdict"]
+        cells += [night["analysis"]["action"], verdict["reason"] if verdict else "no rollout is under way"]
+        rows.append(tuple(cells))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    print("\nThe rollout from sora-2-2025-10-06 to sora-2-2025-12-08, one night after another:\n")
+    print("\n".join(f"  {line}" for line in table))
+    verdicts = [night["analysis"]["verdict"] for night in nights]
+    said = [f"Night {number}: {verdict['message']}" for number, verdict in enumerate(verdicts, start=1) if verdict]
+    (OUTPUT / "rollout.txt").write_text("\n".join([*table, "", *said, ""]), encoding="utf-8")
+    actions = [night["analysis"]["action"] for night in nights]
+    if actions != ["advance", "abort", "hold"]:
+        raise SystemExit(
+            f"\nThis is not what the tour should show (advance, abort, hold). The log: {WORK / 'airflow.log'}"
+        )
     print("\nWhere to look next:")
-    print("  demo-output/           the clips, each with a .json that says which model made it, from what, and when")
-    print("  build/demo/airflow.log the task logs")
-    print("  make ui                the same DAGs in Airflow's own pages")
-    print("  docs/quickstart.md     your first DAG, and your own server instead of the emulator")
+    print("  demo-output/            the clips, each with a .json that says which model made it, from what, and when")
+    print("  demo-output/rollout.txt the rollout's nights, and the numbers of each verdict")
+    print("  build/demo/airflow.log  the task logs")
+    print("  make ui                 the same DAGs in Airflow's own pages")
+    print("  docs/quickstart.md      your first DAG, and your own server instead of the emulator")
 
 
 def row_of(video: dict[str, Any]) -> tuple[str, ...]:

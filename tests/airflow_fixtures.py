@@ -115,6 +115,13 @@ def fast_emulator() -> Iterator[EmulatorProcess]:
 
 
 @pytest.fixture(scope="session")
+def rollout_emulator() -> Iterator[EmulatorProcess]:
+    """The server of ``sora_story``, which takes half a second for a clip, and whose faults tests arm."""
+    with EmulatorProcess("--time-scale", "32", "--failure-rate", "0", "--lite", "--faults") as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
 def stack_s3() -> Iterator[MotoS3]:
     """The object store of ``aws_default``, with the bucket ``videos``."""
     pytest.importorskip("s3fs", reason="the extra amazon is not installed")
@@ -157,6 +164,7 @@ def alerts() -> Iterator[ScriptedServer]:
 def stack_env(
     stack_emulator: EmulatorProcess,
     fast_emulator: EmulatorProcess,
+    rollout_emulator: EmulatorProcess,
     stack_s3: MotoS3,
     kept_files: Path,
     nightly_manifest: str,
@@ -182,6 +190,7 @@ def stack_env(
     return stack_s3.env | {
         "AIRFLOW_CONN_SORA_DEFAULT": json.dumps(by_default),
         "AIRFLOW_CONN_SORA_PRODUCTION": json.dumps(production),
+        "AIRFLOW_CONN_SORA_STORY": json.dumps({"conn_type": "sora", "host": rollout_emulator.base_url}),
         "AIRFLOW_VAR_SORA_OUTPUT_PATH": str(kept_files),
         "AIRFLOW_VAR_SORA_MANIFEST": nightly_manifest,
         "AIRFLOW_VAR_SORA_ALERTS_WEBHOOK": f"{alerts.base_url}/alerts",

@@ -9,9 +9,9 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import backends_table
 import pytest
@@ -28,14 +28,33 @@ from airflow_provider_sora.operators.batch import SoraBatchOperator, SoraMergeBa
 from airflow_provider_sora.operators.batch_records import BATCH_KEY, JOURNALS_FOLDER, PROGRESS_KEY
 from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
 from airflow_provider_sora.operators.derived import SoraDerivedVideoOperator
+from airflow_provider_sora.operators.quarantine import SoraQuarantineVideosOperator
 from airflow_provider_sora.operators.record_store import RECORD_KEY
+from airflow_provider_sora.operators.rollout import (
+    SoraAdvanceRolloutOperator,
+    SoraAnalyzeRolloutOperator,
+    SoraPauseRolloutOperator,
+    SoraPromoteRolloutOperator,
+    SoraResumeRolloutOperator,
+    SoraRollbackRolloutOperator,
+    SoraRolloutBranchOperator,
+    SoraRolloutOperator,
+    SoraStartRolloutOperator,
+)
+from airflow_provider_sora.operators.rollout_ledger import ABORT_KEY, CHECKPOINT_KEY
 from airflow_provider_sora.operators.video import (
     SoraDownloadVideoOperator,
     SoraExtendVideoOperator,
     SoraGenerateVideoOperator,
     SoraStoryboardOperator,
 )
+from airflow_provider_sora.rollouts import Rollout, Step
+from airflow_provider_sora.rollouts.analysis import Action, Reason
+from airflow_provider_sora.rollouts.ledger import BY_HAND, Entry, Status
+from airflow_provider_sora.rollouts.plan import InFlight
+from airflow_provider_sora.rollouts.preflight import preflight
 from airflow_provider_sora.sensors.video import SoraVideoSensor
+from airflow_provider_sora.task_groups import rollout_gate
 from airflow_provider_sora.videos.record import Phase
 from airflow_provider_sora.videos.result import VideoResult
 
@@ -267,3 +286,84 @@ def test_the_documented_summary_has_the_real_keys() -> None:
 @pytest.mark.parametrize("name", [BATCH_KEY, PROGRESS_KEY, JOURNALS_FOLDER])
 def test_what_a_batch_leaves_has_its_real_name(name: str) -> None:
     assert f"`{name}`" in text_of(DOCS / "batches.md")
+
+
+ROLLOUTS = DOCS / "rollouts.md"
+ROLLOUT_TASKS = (
+    SoraStartRolloutOperator,
+    SoraAnalyzeRolloutOperator,
+    SoraRolloutBranchOperator,
+    SoraAdvanceRolloutOperator,
+    SoraPromoteRolloutOperator,
+    SoraPauseRolloutOperator,
+    SoraResumeRolloutOperator,
+    SoraRollbackRolloutOperator,
+)
+
+
+def parameters_of(*callables: Any) -> set[str]:
+    return {name for each in callables for name in inspect.signature(each).parameters}
+
+
+def test_each_action_and_reason_of_a_verdict_is_documented_and_no_other() -> None:
+    nights, _, gate = section_of(ROLLOUTS, "What happens each night").partition("### rollout_gate")
+    assert rows_of(nights) == {*Action, *Reason}
+    assert rows_of(gate) == parameters_of(rollout_gate)
+
+
+def test_every_argument_of_a_plan_is_documented_and_no_other() -> None:
+    assert rows_of(section_of(ROLLOUTS, "The plan")) == parameters_of(Rollout, Step)
+
+
+def test_every_task_of_a_rollout_and_its_arguments_are_documented_and_no_other() -> None:
+    arguments = arguments_of(SoraRolloutOperator, *ROLLOUT_TASKS)
+    section = section_of(ROLLOUTS, "The tasks")
+    assert rows_of(section) == arguments | {task.__name__ for task in ROLLOUT_TASKS}
+    marked = set(re.findall(r"^\| `(\w+)` \*t\*", section, flags=re.MULTILINE))
+    assert marked == arguments & {name for task in ROLLOUT_TASKS for name in task.template_fields}
+    assert all(f"`{status}`" in section for status in Status)
+
+
+def test_every_argument_of_setting_aside_is_documented_and_no_other() -> None:
+    told = section_of(ROLLOUTS, "Setting videos aside").partition("### What is set aside")[0]
+    assert rows_of(told) == arguments_of(SoraQuarantineVideosOperator)
+    assert set(re.findall(r"^\| `(\w+)` \*t\*", told, flags=re.MULTILINE)) == set(
+        SoraQuarantineVideosOperator.template_fields
+    )
+
+
+def test_each_policy_for_running_jobs_is_documented_and_no_other() -> None:
+    told = section_of(ROLLOUTS, "To go back").partition("### Running jobs")[2].partition("\n### ")[0]
+    assert rows_of(told) == set(get_args(InFlight))
+
+
+def test_what_a_person_is_to_write_into_an_asset_event_counts() -> None:
+    told = section_of(ROLLOUTS, "To go back").partition("### In Airflow's UI")[2].partition("\n### ")[0]
+    [entry] = re.findall(r"^```json\n(.*?)^```$", told, flags=re.MULTILINE | re.DOTALL)
+    assert Entry.from_dict(json.loads(entry)).transition in BY_HAND
+    assert all(f"`{json.dumps(word.value)}`" in told or word.value in entry for word in BY_HAND)
+
+
+def test_what_few_videos_find_out_is_as_documented() -> None:
+    day = timedelta(days=1)
+    steps = [Step("10%", bake=day), Step("50%", bake=day), Step("100%", bake=day)]
+    plan = Rollout("documented", baseline="old", candidate="new", steps=steps)
+    told = section_of(ROLLOUTS, "Before it starts")
+    rows = re.findall(r"^\| ([\d,]+) \| (\d+)(: refused)? \| (\d+) points \| (\d+) \|$", told, flags=re.MULTILINE)
+    assert len(rows) == 7
+    for jobs, nights, refused, points, to_pass in rows:
+        found = preflight(
+            plan,
+            jobs_per_night=int(jobs.replace(",", "")),
+            today=date(2026, 11, 23),
+            shutdown=None,
+            candidate_shutdown=None,
+        )
+        first, second, _ = found.steps
+        assert (first["nights_needed"], f"{100 * first['detectable_rise']:.0f}") == (int(nights), points)
+        assert (second["nights_to_pass"], bool(found.objections)) == (int(to_pass), bool(refused))
+
+
+@pytest.mark.parametrize("name", [ABORT_KEY, CHECKPOINT_KEY])
+def test_what_a_rollout_keeps_has_its_real_name(name: str) -> None:
+    assert f"`{name}`" in section_of(ROLLOUTS, "The ledger")

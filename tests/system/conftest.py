@@ -10,13 +10,22 @@ import pytest
 from airflow_api import FINISHED, DagRun
 from airflow_stack import REPOSITORY, AirflowStack
 
+from airflow_provider_sora.rollouts.__main__ import main
+
 RunOf = Callable[[str], DagRun]
+Command = Callable[..., tuple[int, str, str]]
+
+
+#: The example of which the DAGs come one after another.
+IN_TURN = "sora_rollout"
 
 
 def example_dag_ids() -> list[str]:
-    """The DAGs of ``example_dags``: of each file, the functions that ``@dag`` decorates."""
+    """The DAGs of ``example_dags`` that run by themselves: of each file, the functions that ``@dag`` decorates."""
     found = []
     for path in sorted((REPOSITORY / "example_dags").glob("*.py")):
+        if path.stem == IN_TURN:
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and any("dag" in _names(each) for each in node.decorator_list):
                 found.append(node.name)
@@ -56,3 +65,22 @@ def run_of(airflow_stack: AirflowStack, deferred_seen: dict[str, set[tuple[str, 
         )
 
     return when_ended
+
+
+@pytest.fixture
+def command(
+    airflow_stack: AirflowStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """``command("status", NAME, user="viewer")`` gives the exit status and what was printed."""
+    monkeypatch.setenv("AIRFLOW_API_URL", airflow_stack.base_url)
+    # The developer's proxy has no part in this.
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    def run(*arguments: str, user: str = "op") -> tuple[int, str, str]:
+        monkeypatch.setenv("AIRFLOW_API_USERNAME", user)
+        monkeypatch.setenv("AIRFLOW_API_PASSWORD", user)
+        status = main(arguments)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
