@@ -186,7 +186,7 @@ def _handler_of(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
                 self.wfile.flush()
                 _shut(self.connection)
 
-        do_GET = do_POST = do_DELETE = do_CONNECT = _answer  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = do_CONNECT = _answer  # noqa: N815
 
     return Handler
 
