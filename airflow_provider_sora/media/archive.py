@@ -63,7 +63,7 @@ def existing(target: ObjectStoragePath, *, overwrite: Overwrite) -> dict[str, An
     :param overwrite: with ``replace`` nothing counts; with ``fail`` a file is refused; with ``skip`` a file
         and its sidecar are the result. A file without one was never finished, and is made again.
     :return: the sidecar that is the result; None to go on.
-    :raises OutputPathError: the file is there, or is not the one that its sidecar describes.
+    :raises OutputPathError: the file is there, was set aside, or is not the one that its sidecar describes.
     """
     if overwrite == "replace" or (size := size_of(target)) is None:
         return None
@@ -73,6 +73,11 @@ def existing(target: ObjectStoragePath, *, overwrite: Overwrite) -> dict[str, An
             "another folder, or use overwrite='replace' or 'skip'."
         )
     document = read_sidecar(target)
+    if document is not None and (aside := document.get("quarantine")):
+        raise OutputPathError(
+            f"Nothing was submitted: {target} was set aside at {aside.get('at')}: {aside.get('reason')}. It is no "
+            "result any more. Use overwrite='replace' to render it anew."
+        )
     if document is not None and not is_as_described(target, document):
         raise OutputPathError(
             f"Nothing was submitted: {target} ({size} bytes) is not the file of its provenance: it was changed since. "

@@ -136,6 +136,14 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_another_one(
         existing(target, overwrite="skip")
 
 
+def test_skip_does_not_take_what_was_set_aside(target: ObjectStoragePath) -> None:
+    keep(target, b"12345")
+    write_sidecar(target, DOCUMENT | {"quarantine": {"at": "2026-11-23T04:00:00Z", "reason": "six fingers"}})
+    with pytest.raises(OutputPathError, match=r"was set aside at 2026-11-23T04:00:00Z: six fingers"):
+        existing(target, overwrite="skip")
+    assert existing(target, overwrite="replace") is None
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe"], ids=["nothing", "half", "a list", "no UTF-8"])
 def test_broken_provenance_is_neither_a_result_nor_absent(target: ObjectStoragePath, content: bytes) -> None:
     keep(target, b"12345")
