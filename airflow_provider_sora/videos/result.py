@@ -380,7 +380,8 @@ def video_id_of(reference: str | Mapping[str, Any], *, argument: str = "video_id
     if isinstance(reference, Mapping) and reference.get("scenes"):
         raise ConfigurationError(
             f"Nothing was submitted: {argument} is a clip that was joined here from {len(reference['scenes'])} jobs, "
-            f"which no server knows as one. Name one of its scenes: {argument}=…['scenes'][0]['video_id']."
+            "which no server knows as one. Name one of its scenes, in a template such as "
+            "{{ ti.xcom_pull('storyboard')['scenes'][0]['video_id'] }}."
         )
     if not isinstance(wanted, str) or not wanted.strip():
         raise ConfigurationError(
