@@ -256,6 +256,7 @@ class TestModeration:
             ("moderation_blocked", "no"),
             ("content_policy_violation", "no"),
             ("ContentFilter", "no"),
+            ("ContentPolicyViolationError", "no"),
             ("content_filter", "no"),
             ("SAFETY", "no"),
             ("sensitive_words_detected", "no"),
