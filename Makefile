@@ -93,7 +93,7 @@ compat: setup ## Run the client's tests with the oldest and the newest openai
 	  $(UV) venv --quiet --clear --python $(PY) build/compat/venv && \
 	  $(UV) pip install --quiet --python build/compat/venv/bin/python -c build/compat/constraints.txt \
 	    --group test -e '.[emulator]' "openai==$$version" && \
-	  build/compat/venv/bin/python -m pytest -q tests/client || exit 1; \
+	  build/compat/venv/bin/python -m pytest -q -n 2 --dist loadfile tests/client || exit 1; \
 	done
 
 wheel: setup ## Build the wheel and the source distribution into dist/

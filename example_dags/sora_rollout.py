@@ -1,8 +1,9 @@
-"""From one snapshot to the next: 10 % of the campaigns, then half, then all, with a look after every night.
+"""From one snapshot to the next: 10 % of the clips, then half, then all, with a look after every night.
 
 ``sora_rollout_nightly`` renders the nightly list and judges the candidate by what came of it: it goes on to the next
-step, waits for another night, pauses, or goes back to the baseline. ``sora_rollout_advance`` is for a person who wants
-to go on, or to end it, on their own responsibility. ``sora_rollout_resume`` has it go on after a pause.
+step, waits for another night, pauses, or goes back to the baseline. ``sora_rollout_advance`` goes on and
+``sora_rollout_promote`` gives the candidate all for good, on the responsibility of the person who runs them.
+``sora_rollout_resume`` has it go on after a pause.
 ``sora_rollout_rollback`` goes back at once; so does
 ``python -m airflow_provider_sora.rollouts abort hero-videos --reason "…"``.
 
@@ -21,6 +22,7 @@ from airflow.sdk import Param, dag
 from airflow_provider_sora.operators.batch import SoraBatchOperator
 from airflow_provider_sora.operators.rollout import (
     SoraAdvanceRolloutOperator,
+    SoraPromoteRolloutOperator,
     SoraResumeRolloutOperator,
     SoraRollbackRolloutOperator,
     SoraStartRolloutOperator,
@@ -83,6 +85,19 @@ def sora_rollout_advance():
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1),
     doc_md=__doc__,
+    params={"reason": Param(type="string", minLength=10), "force": Param(False, type="boolean")},
+    tags=["sora"],
+)
+def sora_rollout_promote():
+    SoraPromoteRolloutOperator(
+        task_id="promote", rollout=hero, reason="{{ params.reason }}", force="{{ params.force }}"
+    )
+
+
+@dag(
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1),
+    doc_md=__doc__,
     params={"reason": Param(type="string", minLength=10)},
     tags=["sora"],
 )
@@ -103,5 +118,6 @@ def sora_rollout_rollback():
 
 sora_rollout_nightly()
 sora_rollout_advance()
+sora_rollout_promote()
 sora_rollout_resume()
 sora_rollout_rollback()

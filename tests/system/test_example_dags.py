@@ -281,11 +281,12 @@ def test_the_prompt_is_in_no_log_of_the_triggerer(airflow_stack: AirflowStack, r
     assert "red running shoe" not in (airflow_stack.home / "triggerer.log").read_text(encoding="utf-8")
 
 
-def test_a_rollout_begins_is_widened_by_a_person_and_taken_back(airflow_stack: AirflowStack) -> None:
+def test_a_rollout_begins_is_widened_and_promoted_by_a_person_and_taken_back(airflow_stack: AirflowStack) -> None:
     states = []
     for dag_id, conf, task_id in (
         ("sora_rollout_nightly", None, "rollout_gate.analyze"),
         ("sora_rollout_advance", {"reason": "I looked at every clip", "force": True}, "advance"),
+        ("sora_rollout_promote", {"reason": "The client wants it all today", "force": True}, "promote"),
         ("sora_rollout_rollback", {"reason": "The client saw six fingers"}, "rollback"),
     ):
         run = airflow_stack.run(dag_id, conf=conf, timeout=150)
@@ -295,5 +296,6 @@ def test_a_rollout_begins_is_widened_by_a_person_and_taken_back(airflow_stack: A
     assert states == [
         ("analyze", "running", 1000, False),
         ("advance", "running", 5000, True),
-        ("abort", "aborted", 0, True),
+        ("promote", "promoted", 10_000, True),
+        ("rollback", "rolled_back", 0, True),
     ]

@@ -110,6 +110,8 @@ def test_a_candidate_that_breaks_at_half_is_aborted_by_the_gate_and_stays_so(
     _, last = ledger.history[-1]
     assert (last.transition, last.made_by["task_id"]) == (Transition.ABORT, "rollout_gate.rollback")
     assert "12 of 24" in last.reason
+    notified = (tmp_path / "told.txt").read_text(encoding="utf-8").splitlines()
+    assert notified == ["rollout_gate.advance: ", f"rollout_gate.rollback: {last.reason}"]
     status, told, _ = command("explain", "story-bad", user="viewer")
     assert (status, told.count("agrees")) == (0, 2)
 

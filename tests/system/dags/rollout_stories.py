@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pendulum
-from airflow.sdk import dag
+from airflow.sdk import Context, dag
 
 from airflow_provider_sora.operators.batch import SoraBatchOperator
 from airflow_provider_sora.operators.rollout import (
@@ -34,6 +35,14 @@ def plan(name: str, *weights: str) -> Rollout:
     )
 
 
+def tell(context: Context) -> None:
+    """Whom the gate notifies, told the reason as a notifier's template would have it."""
+    ti = context["ti"]
+    reason = ti.xcom_pull(task_ids=ti.task_id)["reason"]
+    with (Path(context["params"]["folder"]) / "told.txt").open("a", encoding="utf-8") as file:
+        file.write(f"{ti.task_id}: {reason}\n")
+
+
 def nights(rollout: Rollout) -> None:
     name = rollout.name.replace("-", "_")
 
@@ -51,7 +60,9 @@ def nights(rollout: Rollout) -> None:
             sora_conn_id="sora_story",
         )
         start >> render
-        rollout_gate(rollout, render.output, sora_conn_id="sora_story")
+        rollout_gate(
+            rollout, render.output, sora_conn_id="sora_story", on_advance=tell, on_pause=tell, on_rollback=tell
+        )
 
     night()
 
