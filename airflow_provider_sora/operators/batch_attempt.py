@@ -226,7 +226,7 @@ class BatchAttempt:
         exposure = Exposure.from_dict(head["exposure"])
         units, without_unit = units_of(
             items,
-            template=self._operator.unit or exposure.plan.unit,
+            template=exposure.plan.unit if self._operator.unit is None else self._operator.unit,
             environment=self._operator.get_template_env(),
             context=self._context,
         )

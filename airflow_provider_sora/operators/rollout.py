@@ -197,6 +197,9 @@ class SoraStartRolloutOperator(SoraRolloutOperator):
             )
             return None
         if was_started(ledger, self.rollout) and not again:
+            if state is None or state.status.is_over:
+                told = "The plan of the rollout %s was gone through before; again=True starts it once more."
+                self.log.info(told, self.rollout.name)
             return None
         found = self._forecast = look_ahead(
             self.rollout,

@@ -72,12 +72,12 @@ def choose_now(
     :raises ConfigurationError: the unit is none.
     :raises LedgerUnavailableError: Airflow does not tell how the rollout stands.
     """
-    if unit is None and plan.unit is not None:
-        unit = str(operator.render_template(plan.unit, context))
+    exposure = in_force(plan, RolloutLedger(plan).load().state)
+    if unit is None and exposure.plan.unit is not None:
+        unit = str(operator.render_template(exposure.plan.unit, context))
     if unit is None:
         ti = context["ti"]
         unit = default or f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
-    exposure = in_force(plan, RolloutLedger(plan).load().state)
     return choose(hook, exposure, unit=unit, recorded=recorded)
 
 

@@ -364,6 +364,7 @@ def test_every_template_field_is_rendered(connect: Any, sora: EmulatorProcess, t
     fields = {
         "sora_conn_id": "rendered",
         "model": "latest",
+        "unit": "spring",
         "output_path": str(tmp_path / "out"),
         "overwrite": "fail",
         "prompt": "A red kite of @Miu",

@@ -150,6 +150,8 @@ class TestAClip:
         assert version["rollout"]["unit"] == "spring"
         version = run_task(clip(plan, unit="{{ params.campaign }}-2"), campaign="spring")["version"]
         assert version["rollout"]["unit"] == "spring-2"
+        edited = Rollout("hero", baseline=BASELINE, candidate=CANDIDATE, steps=[Step("100%")], unit="edited")
+        assert run_task(clip(edited), campaign="spring")["version"]["rollout"]["unit"] == "spring"
 
     def test_is_refused_where_its_unit_is_empty(self, ledger: LedgerDouble) -> None:
         ledger.put(HERO)
@@ -319,6 +321,8 @@ class TestABatch:
         ledger.put(HERO)
         with pytest.raises(SoraFailException, match="its unit needs the field 'client', which it does not have"):
             run_task(batch(tmp_path, unit="{{ item.client }}"))
+        with pytest.raises(SoraFailException, match="its unit is empty"):
+            run_task(batch(tmp_path, unit=""))
 
     def test_deals_out_an_exact_share_among_all_shards(
         self, ledger: LedgerDouble, sora: EmulatorProcess, tmp_path: Path
