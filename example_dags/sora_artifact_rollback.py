@@ -32,7 +32,7 @@ NIGHTLY = Rollout(
     "nightly-clips",
     baseline="sora-2-2025-10-06",
     candidate="sora-2-2025-12-08",
-    steps=[Step("10%", bake=timedelta(hours=24)), Step("50%", bake=timedelta(hours=24)), Step("100%")],
+    steps=[Step("10%", bake=timedelta(hours=20)), Step("50%", bake=timedelta(hours=20)), Step("100%")],
 )
 
 log = logging.getLogger(__name__)

@@ -38,9 +38,9 @@ hero = Rollout(
     baseline="sora-2-2025-10-06",
     candidate="sora-2-2025-12-08",
     steps=[
-        Step("10%", bake=timedelta(hours=24)),
-        Step("50%", bake=timedelta(hours=24)),
-        Step("100%", bake=timedelta(hours=48)),
+        Step("10%", bake=timedelta(hours=20)),
+        Step("50%", bake=timedelta(hours=20)),
+        Step("100%", bake=timedelta(hours=44)),
     ],
     mode="quota",
 )
