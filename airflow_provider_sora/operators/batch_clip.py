@@ -221,13 +221,15 @@ class ClipRendering:
         return self.submission.first_answer is None
 
     def note_cancelled(self, *, code: str = "ended", message: str = "The task was ended.") -> None:
-        """Put on record that its job was cancelled, so that it is submitted anew.
+        """Put on record that its job is of no use, being cancelled or come too late, so that it is submitted anew.
 
         :param code: why, as a word.
         :param message: why, as a sentence.
         """
         result = self.submission.restored()
-        ended = result.failed(code=code, message=message, job="cancelled; some servers bill a part of it")
+        is_done = result.status == JobStatus.COMPLETED
+        fate = "completed and billed; its file is not used" if is_done else "cancelled; some servers bill a part of it"
+        ended = result.failed(code=code, message=message, job=fate)
         # It is no failure of the clip.
         failed_before = result.first_attempt_failed and result.submissions > 1
         self.submission.advance(Phase.FINISHED, replace(ended, first_attempt_failed=failed_before))

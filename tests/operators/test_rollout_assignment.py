@@ -26,6 +26,7 @@ from airflow_provider_sora.exceptions import (
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.operators import batch_run, rollout_ledger
 from airflow_provider_sora.operators.batch import SoraBatchOperator, shard
+from airflow_provider_sora.operators.batch_clip import ClipRendering
 from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
 from airflow_provider_sora.operators.derived import SoraRemixVideoOperator
 from airflow_provider_sora.operators.generation import SoraGenerateVideoOperator
@@ -472,6 +473,18 @@ class TestARollbackDuringABatch:
         assert ti.xcoms["return_value"]["spent"]["estimated_cost_usd"] == pytest.approx(6 * 0.4)
         cleared = run_task(batch(tmp_path, count=6, model=plan, max_in_flight=4), ti)
         assert (cleared["succeeded"], arms(cleared)) == (6, {"baseline": 6})
+
+    def test_does_not_use_what_the_server_could_not_cancel_and_says_that_it_is_billed(
+        self, ledger: LedgerDouble, slow: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ClipRendering, "recall", lambda rendering: False)
+        plan = Rollout("hero", baseline=BASELINE, candidate=CANDIDATE, steps=[Step("100%")], in_flight="cancel")
+        ledger.put(plan)
+        ti = TaskInstanceDouble()
+        with pytest.raises(BatchIncompleteError, match="A retry"):
+            self.rolled_back(ledger, slow, batch(tmp_path, count=4, model=plan, max_in_flight=4), ti)
+        fates = {entry["error"]["job"] for entry in entries(ti.xcoms["return_value"]).values()}
+        assert fates == {"completed and billed; its file is not used"}
 
     def test_lets_running_clips_end_where_the_plan_says_nothing_else(
         self, ledger: LedgerDouble, slow: EmulatorProcess, tmp_path: Path
