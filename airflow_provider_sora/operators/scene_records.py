@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.exceptions import RecordUnavailableError
-from airflow_provider_sora.operators.cancellation import cancel_and_close
+from airflow_provider_sora.operators.cancellation import cancel_and_close, cancel_record
 from airflow_provider_sora.operators.record_store import RecordStore
 from airflow_provider_sora.videos.record import Phase, SubmissionRecord
 
@@ -47,7 +48,10 @@ class SceneRecords:
         :param count: of its scenes.
         :raises RecordUnavailableError: it could not be written.
         """
-        self.count, self.fingerprint = max(self.count, count), fingerprint
+        self._put(fingerprint, max(self.count, count))
+
+    def _put(self, fingerprint: str | None, count: int) -> None:
+        self.count, self.fingerprint = count, fingerprint
         try:
             self._context["task_state_store"].set(SCENES_KEY, {"count": self.count, "fingerprint": fingerprint})
         except Exception as error:
@@ -83,6 +87,29 @@ class SceneRecords:
         for place in places:
             if place in still_open:
                 cancel_and_close(hook, self._store(place), still_open[place], of="storyboard")
+
+    def take_back(self, hook: SoraHook) -> None:
+        """Cancel and forget the jobs of all scenes, which the candidate of a rollout rendered that was rolled back.
+
+        :param hook: the server.
+        :raises APIError: the server is in passing trouble; a retry cancels them.
+        """
+        for place in range(self.count):
+            record = self.load(place)
+            if record is None:
+                continue
+            if record.phase is not Phase.FINISHED:
+                cancel_record(hook, record, why="its rollout was rolled back")
+            scene = record.restored(dict)
+            failed = scene.failed(
+                code="rolled_back",
+                message="The rollout was rolled back before the clip was joined.",
+                job="cancelled where it ran and the server can, else billed; its file is not used",
+            )
+            # It is no failure of the scene.
+            over = replace(failed, first_attempt_failed=scene.first_attempt_failed)
+            self._store(place).save(record.advanced(Phase.FINISHED, over))
+        self._put(None, self.count)
 
     def _store(self, place: int) -> RecordStore:
         return RecordStore(self._context, item=scene_name(place))

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowTaskTerminated
 
 from airflow_provider_sora.client.rendition import NATIVE
-from airflow_provider_sora.exceptions import ConfigurationError, DownloadError, SoraError, VideoTimeoutError
+from airflow_provider_sora.exceptions import (
+    ConfigurationError,
+    DownloadError,
+    SoraError,
+    VideoRolledBackError,
+    VideoTimeoutError,
+)
 from airflow_provider_sora.media.archive import is_as_described, read_sidecar
 from airflow_provider_sora.media.frames import last_frame, require_av
 from airflow_provider_sora.media.keeping import keep_file, require_match
@@ -97,6 +103,9 @@ class Stitching:
         planned = self._planned(request, goes_on=goes_on)
         if goes_on and (before := self._joined_before(planned)):
             return before
+        if goes_on and self._is_taken_back(planned):
+            self._take_back(planned, is_running=outcome is not None)
+            return self.run()
         if outcome is None and (found := self._checked(planned, scenes, goes_on=goes_on)):
             return found
         self._cancel_what_was_changed(scenes)
@@ -104,6 +113,9 @@ class Stitching:
         submitted_now = [] if self._follows else self._submit_all(scenes)
         kept: list[VideoResult] = []
         for place, scene in enumerate(scenes):
+            if kept and self._is_taken_back(planned):
+                self._take_back(planned, is_running=True)
+                return self.run()
             rendering = self._rendering(place, partial(self._continued, scene, tuple(kept)), kept)
             rendering.is_first_look = rendering.item in submitted_now
             with self._told(f"Scene {place + 1} of {len(scenes)}", kept), self._others_stopped(rendering):
@@ -162,6 +174,25 @@ class Stitching:
                 else:
                     cancel(self.hook, video_id, why="another scene of its clip cannot be rendered")
             raise
+
+    def _is_taken_back(self, planned: VideoResult) -> bool:
+        """Whether a rollback reaches into a clip that has begun, by the plan's ``in_flight``."""
+        rollout = self.operator.rollout
+        return rollout is not None and rollout.in_flight != "drain" and self.operator.is_withdrawn(planned.version)
+
+    def _take_back(self, planned: VideoResult, *, is_running: bool) -> None:
+        """Give up what the candidate rendered of the clip, so that all of it is rendered on the baseline."""
+        first = self._records.load(0)
+        self._records.take_back(self.hook)
+        if is_running and self.operator.rollout is not None and self.operator.rollout.in_flight == "cancel":
+            raise VideoRolledBackError(
+                f"The rollout was rolled back while the candidate {planned.version.snapshot} rendered the scenes of "
+                "this clip. Its running jobs were cancelled, where the server can; scenes that were finished are "
+                "billed and not used. The plan's in_flight is cancel: a retry renders the clip on the baseline.",
+                video_id=(first.result["video_id"] if first is not None else None) or "",
+                code="rolled_back",
+            )
+        log.warning("The rollout was rolled back. All scenes are rendered anew, on the baseline, as the plan says.")
 
     def _cancel_what_was_changed(self, scenes: Sequence[VideoRequest]) -> None:
         """Cancel what an earlier form of this task had rendered and this one has no use for."""

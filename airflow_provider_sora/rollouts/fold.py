@@ -99,9 +99,11 @@ def _with_marks(ledger: Ledger, marks: Mapping[str, object], times: Mapping[int,
     """
     history, ignored = list[tuple[int, Entry]](), dict(ledger.ignored)
     for number, entry in ledger.history:
-        marked = moment(_mark(marks, entry.rollout_id).get("made_at"))
-        stored = moment(times[number])
-        if marked and stored and stored > marked and entry.transition not in _EDGES:
+        mark = _mark(marks, entry.rollout_id)
+        marked, stored = moment(mark.get("made_at")), moment(times[number])
+        # A task's event is stored when the task has ended: that of the analysis which made the mark is why it is there.
+        is_its_own = bool(entry.made_by) and entry.made_by == mark.get("made_by")
+        if marked and stored and stored > marked and not is_its_own and entry.transition not in _EDGES:
             ignored[number] = f"it came late: a task had marked {entry.rollout_id} as aborted by then"
         else:
             history.append((number, entry))

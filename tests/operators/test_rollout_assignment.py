@@ -20,16 +20,19 @@ from airflow_provider_sora.batches import pacing
 from airflow_provider_sora.exceptions import (
     BatchIncompleteError,
     ConfigurationError,
+    DownloadError,
     LedgerUnavailableError,
     VideoRolledBackError,
 )
 from airflow_provider_sora.failures import SoraFailException
-from airflow_provider_sora.operators import batch_run, rollout_ledger
+from airflow_provider_sora.media.frames import last_frame
+from airflow_provider_sora.operators import batch_run, rollout_ledger, stitching
 from airflow_provider_sora.operators.batch import SoraBatchOperator, shard
 from airflow_provider_sora.operators.batch_clip import ClipRendering
 from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
 from airflow_provider_sora.operators.derived import SoraRemixVideoOperator
 from airflow_provider_sora.operators.generation import SoraGenerateVideoOperator
+from airflow_provider_sora.operators.storyboard import SoraStoryboardOperator
 from airflow_provider_sora.rollouts import Rollout, Step
 from airflow_provider_sora.rollouts.assignment import bucket
 from airflow_provider_sora.rollouts.ledger import Status
@@ -294,6 +297,89 @@ class TestAClipThatRendersDuringARollback:
         assert ti.xcoms["return_value"]["error"]["code"] == "rolled_back"
         plan = Rollout("hero", baseline=BASELINE, candidate=CANDIDATE, steps=[Step("100%")], in_flight="cancel")
         assert run_task(clip(plan), ti)["version"]["snapshot"] == BASELINE
+
+
+class TestAClipOfScenesThatRendersDuringARollback:
+    def film(self, plan: Rollout, folder: Path) -> SoraStoryboardOperator:
+        scenes = [{"start": 4 * place, "end": 4 * place + 4, "prompt": f"Scene {place}"} for place in range(3)]
+        return SoraStoryboardOperator(
+            task_id="film", scenes=scenes, model=plan, render_as="stitch", poll_interval=0.05, output_path=str(folder)
+        )
+
+    def rolled_back(
+        self,
+        ledger: LedgerDouble,
+        in_flight: Any,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        ti: TaskInstanceDouble,
+    ) -> Any:
+        """Run a task whose rollout is rolled back once the candidate has rendered its first scene."""
+        plan = Rollout("hero", baseline=BASELINE, candidate=CANDIDATE, steps=[Step("100%")], in_flight=in_flight)
+        ledger.put(plan)
+
+        def seen(video: Path) -> bytes:
+            if not ledger.state.status.is_over:  # type: ignore[union-attr]
+                ledger.abort()
+            return last_frame(video)
+
+        monkeypatch.setattr(stitching, "last_frame", seen)
+        return run_task(self.film(plan, folder), ti)
+
+    def snapshots(self, folder: Path) -> Counter[str]:
+        """What rendered the kept scenes."""
+        sidecars = [json.loads(path.read_text()) for path in folder.rglob("*scene-*.json")]
+        return Counter(each["version"]["snapshot"] for each in sidecars)
+
+    @pytest.fixture(autouse=True)
+    def plain(self, sora: EmulatorProcess, connect: Any) -> None:
+        """A server without storyboards."""
+        connect(sora.base_url, backend="openai")
+
+    def test_ends_as_it_began_where_the_plan_says_nothing_else(
+        self, ledger: LedgerDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = self.rolled_back(ledger, "drain", tmp_path, monkeypatch, TaskInstanceDouble("film"))
+        assert made["version"]["variant"] == "candidate"
+        assert self.snapshots(tmp_path) == {CANDIDATE: 3}
+
+    def test_may_be_rendered_anew_on_the_baseline(
+        self, ledger: LedgerDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = self.rolled_back(ledger, "rerender", tmp_path, monkeypatch, TaskInstanceDouble("film"))
+        assert (made["version"]["variant"], made["version"]["snapshot"]) == ("baseline", BASELINE)
+        assert made["attempts"]["first_attempt_failed"] is False
+        assert self.snapshots(tmp_path) == {CANDIDATE: 2, BASELINE: 3}
+
+    def test_may_be_refused_until_a_retry(
+        self, ledger: LedgerDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ti = TaskInstanceDouble("film")
+        with pytest.raises(VideoRolledBackError, match="a retry renders the clip on the baseline"):
+            self.rolled_back(ledger, "cancel", tmp_path, monkeypatch, ti)
+        assert self.snapshots(tmp_path) == {CANDIDATE: 2}
+        plan = Rollout("hero", baseline=BASELINE, candidate=CANDIDATE, steps=[Step("100%")], in_flight="cancel")
+        made = run_task(self.film(plan, tmp_path), ti)
+        assert made["version"]["snapshot"] == BASELINE
+        assert self.snapshots(tmp_path) == {CANDIDATE: 2, BASELINE: 3}
+
+    def test_is_rendered_on_the_baseline_by_a_retry_after_a_rollback(
+        self, ledger: LedgerDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan = Rollout("hero", baseline=BASELINE, candidate=CANDIDATE, steps=[Step("100%")], in_flight="rerender")
+        ledger.put(plan)
+        ti = TaskInstanceDouble("film")
+
+        def away(video: Path) -> bytes:
+            raise DownloadError("It is away.")
+
+        with monkeypatch.context() as crash:
+            crash.setattr(stitching, "last_frame", away)
+            with pytest.raises(DownloadError):
+                run_task(self.film(plan, tmp_path), ti)
+        ledger.abort()
+        assert run_task(self.film(plan, tmp_path), ti)["version"]["snapshot"] == BASELINE
+        assert self.snapshots(tmp_path) == {CANDIDATE: 1, BASELINE: 3}
 
 
 class TestABatch:

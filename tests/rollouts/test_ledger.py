@@ -270,6 +270,17 @@ class TestAMarkOutsideOfTheEvents:
         assert told.checkpoint == ledger(START, ANALYZED).state
         assert (told.checkpoint, told.unmarked) != (told.state, None)
 
+    def test_does_not_make_the_analysis_late_that_made_it(self) -> None:
+        task = {"dag_id": "nightly", "run_id": "one", "task_id": "analyze", "map_index": -1}
+        analyzed = replace(ANALYZED, made_by=task)
+        mark = {"made_at": "2026-11-23T01:30:00.000Z", "made_by": task}
+        events = [
+            replace(event(number, each), at=f"2026-11-23T0{number}:00:00Z")
+            for number, each in ((1, START), (2, analyzed))
+        ]
+        told = fold(events, aborted={"hero-videos/1": mark})
+        assert [number for number, _ in told.history] == [1, 2]
+
     def test_makes_what_was_stored_after_it_late(self) -> None:
         events = [replace(event(number, each), at=f"2026-11-23T0{number}:00:00Z") for number, each in enumerate(STORY)]
         told = fold(events, aborted={"hero-videos/1": {"made_at": "2026-11-23T01:30:00.000Z"}})
