@@ -42,6 +42,8 @@ class AirflowStack(AirflowApi):
     :param workers: how many Celery workers to run, ``worker``, ``worker-2`` …; without any, the tasks run in the
         scheduler's ``LocalExecutor``.
     :param broker_url: what hands the tasks to the workers, ``redis://…``.
+    :param serves_only: whether only the API server runs, for pages about what a test wrote into the database.
+    :param base_path: below which path Airflow is served, ``/path``; empty for the root.
     """
 
     def __init__(
@@ -54,14 +56,20 @@ class AirflowStack(AirflowApi):
         triggerers: int = 1,
         workers: int = 0,
         broker_url: str = "",
+        serves_only: bool = False,
+        base_path: str = "",
     ) -> None:
         port = free_port()
-        super().__init__(base_url=f"http://127.0.0.1:{port}")
+        super().__init__(base_url=f"http://127.0.0.1:{port}{base_path}")
         self.home = home
         settings = _environment(home=home, database_url=database_url, base_url=self.base_url, dag_folders=dag_folders)
         self._env = settings | (_celery(broker_url) if workers else {}) | dict(env or {})
         self._components = {
-            "api-server": self._process("api-server", "api-server", "--host=127.0.0.1", f"--port={port}"),
+            "api-server": self._process("api-server", "api-server", "--host=127.0.0.1", f"--port={port}")
+        }
+        if serves_only:
+            return
+        self._components |= {
             # Logs are read from the files: nobody has to serve them.
             "scheduler": self._process("scheduler", "scheduler", "--skip-serve-logs"),
             "dag-processor": self._process("dag-processor", "dag-processor"),

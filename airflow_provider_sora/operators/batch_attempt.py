@@ -121,7 +121,7 @@ class BatchAttempt:
         self._require_items(journal)
         clips = [clip for clip in clips if shard.takes(clip.item.key)]
         invalid = [each for each in invalid if shard.takes(each.key or each.place)]
-        self._context["ti"].xcom_push(key="version", value=head["version"])
+        self._context["ti"].xcom_push(key="version", value={**head["version"], "items": len(clips)})
         self._tell_version(Resolution.from_dict(head["version"]))
         self._report = BatchReport(
             batch_file(self._context, folder, suffix="jsonl"),

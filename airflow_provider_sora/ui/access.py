@@ -1,0 +1,64 @@
+"""Who may see and do what: each route of the app asks Airflow's auth manager, as the user who looks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_asset, requires_access_dag
+from airflow.api_fastapi.logging.decorators import action_logging
+from fastapi import Depends, HTTPException, Request, status
+
+#: Sent by our own script only: a form or a link of another site cannot set it.
+ACTION_HEADER = "X-Sora-Action"
+
+#: For a route that shows nothing of a DAG: whoever is logged in.
+logged_in = Depends(get_user)
+
+#: For a route with the path parameter ``dag_id``: who may read that DAG's XComs.
+reads_dag = Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.XCOM))
+
+#: For a route about DAGs in general, which then shows only :data:`ReadableDags`.
+reads_xcoms = reads_dag
+
+#: For a route about rollouts: who may read assets.
+reads_assets = Depends(requires_access_asset(method="GET"))
+
+
+def _readable_dags(user: GetUserDep) -> set[str]:
+    return get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+
+
+#: Ids of the DAGs that the user may read.
+ReadableDags = Annotated[set[str], Depends(_readable_dags)]
+
+
+def _same_origin(request: Request) -> None:
+    """Refuse what another site had the user's browser send: Airflow has no such protection for routes of plugins."""
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "This action was asked for by another site.")
+    if ACTION_HEADER not in request.headers:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"An action needs the header {ACTION_HEADER}.")
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(status.HTTP_415_UNSUPPORTED_MEDIA_TYPE, "An action needs a body in JSON.")
+
+
+def writes_assets(event: str) -> list[Any]:
+    """For a route that changes a rollout: who may create asset events. It is written to Airflow's audit log.
+
+    :param event: what the audit log calls it.
+    """
+    return [
+        Depends(_same_origin),
+        Depends(requires_access_asset(method="POST")),
+        Depends(action_logging(event=event)),
+    ]
+
+
+def may_write_assets(user: GetUserDep) -> bool:
+    """Whether the user sees the buttons."""
+    return get_auth_manager().is_authorized_asset(method="POST", user=user)
+
+
+MayWriteAssets = Annotated[bool, Depends(may_write_assets)]

@@ -1,0 +1,135 @@
+"""The pages of this provider in Airflow's own, as a person uses them in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from airflow_stack import AirflowStack
+
+if TYPE_CHECKING:
+    from airflow_api import DagRun
+    from playwright.sync_api import FrameLocator, Page
+
+pytestmark = [pytest.mark.system, pytest.mark.browser]
+
+HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
+
+
+@pytest.fixture(scope="module")
+def clips(airflow_stack: AirflowStack, tmp_path_factory: pytest.TempPathFactory) -> DagRun:
+    """Two clips that tasks made, one of them of a prompt that wants to be a page."""
+    run = airflow_stack.run("page_clips", conf={"folder": str(tmp_path_factory.mktemp("clips"))}, timeout=180)
+    assert run.state == "success", airflow_stack.report(run.dag_id, run.run_id)
+    return run
+
+
+@pytest.fixture
+def complaints(page: Page) -> Iterator[list[str]]:
+    """What the browser objects to, which must be nothing: the policy's violations are among it."""
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    page.on("response", lambda answer: found.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+    yield found
+    assert found == []
+
+
+def frame(page: Page, title: str = "Sora") -> FrameLocator:
+    """Our page within Airflow's."""
+    return page.frame_locator(f"iframe[title='{title}']")
+
+
+def scrolls_sideways(page: Page) -> bool:
+    """Whether our page is wider than its frame."""
+    inner = page.frames[-1]
+    return bool(inner.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+class TestTheSection:
+    def test_is_in_the_navigation_and_shows_the_videos(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
+        page.goto("/")
+        page.get_by_role("link", name="Sora").click()
+        card = frame(page).locator("article", has_text="A kite over the sea").first
+        card.wait_for()
+        assert card.get_by_text("completed").is_visible()
+        film = card.locator("video")
+        film.scroll_into_view_if_needed()
+        shown = "async film => { while (film.readyState < 2) await new Promise(r => setTimeout(r, 50)); return true; }"
+        assert film.evaluate(shown)
+
+    def test_filters(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
+        page.goto("/plugin/sora")
+        inner = frame(page)
+        inner.get_by_label("DAG").select_option("page_clips")
+        inner.get_by_role("link", name="Show all").wait_for()
+        assert inner.locator("article").count() == 2
+        inner.get_by_label("Status").select_option("failed")
+        inner.get_by_text("No video suits these filters.").wait_for()
+
+    def test_shows_what_a_prompt_says_and_does_not_do_it(
+        self, page: Page, clips: DagRun, complaints: list[str]
+    ) -> None:
+        page.goto("/plugin/sora")
+        inner = frame(page)
+        inner.get_by_label("DAG").select_option("page_clips")
+        inner.get_by_role("link", name=HOSTILE).last.click()
+        inner.get_by_role("heading", level=1, name=HOSTILE).wait_for()
+        assert page.frames[-1].title() != "hacked"
+        assert page.title() != "hacked"
+
+    @pytest.mark.parametrize("width", [420, 1500])
+    @pytest.mark.parametrize("section", ["videos", "batches", "rollouts", "snapshots"])
+    def test_suits_its_width(
+        self, section: str, width: int, page: Page, clips: DagRun, complaints: list[str], tmp_path: Path
+    ) -> None:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto("/plugin/sora")
+        frame(page).get_by_role("link", name=section.capitalize(), exact=True).click()
+        frame(page).locator("a[aria-current=page]", has_text=section.capitalize()).wait_for()
+        page.screenshot(path=tmp_path / "page.png")
+        assert not scrolls_sideways(page)
+
+    def test_is_dark_as_airflow_is(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
+        page.goto("/plugin/sora")
+        frame(page).locator("article").first.wait_for()
+        brightness = "parseInt(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])"
+        assert page.frames[-1].evaluate(brightness) > 200
+        page.evaluate(
+            "document.documentElement.classList.remove('light'); document.documentElement.classList.add('dark')"
+        )
+        page.frames[-1].wait_for_function(f"{brightness} < 60")
+
+
+class TestAClip:
+    def test_is_played_from_where_a_person_wants(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
+        page.goto(f"/dags/page_clips/runs/{quote(clips.run_id, safe='')}/tasks/render/mapped/0/plugin/sora-task")
+        film = frame(page).locator(".player video")
+        film.wait_for()
+        at = film.evaluate(
+            """async film => {
+                while (film.readyState < 1) await new Promise(r => setTimeout(r, 50));
+                const sought = new Promise(r => film.addEventListener("seeked", r, { once: true }));
+                film.currentTime = 6;
+                await sought;
+                return [film.currentTime, Math.round(film.duration)];
+            }"""
+        )
+        assert at == [6, 8]
+
+    def test_leads_to_its_task_in_airflow(self, page: Page, clips: DagRun) -> None:
+        page.goto("/plugin/sora")
+        inner = frame(page)
+        inner.get_by_label("DAG").select_option("page_clips")
+        inner.get_by_role("link", name="A kite over the sea").last.click()
+        inner.get_by_role("link", name="render [0]").click()
+        page.wait_for_url(lambda url: "/tasks/render/mapped/0" in url)
+        page.get_by_role("link", name="Rendered Templates").wait_for()
+
+    def test_has_its_sidecar(self, page: Page, clips: DagRun, airflow_stack: AirflowStack) -> None:
+        path = f"/sora/content/page_clips/{quote(clips.run_id, safe='')}/render/0/sidecar"
+        told: Any = airflow_stack.request("GET", path, user="viewer").json()
+        assert told["request"]["prompt"] == "A kite over the sea"
