@@ -18,6 +18,7 @@ from airflow_stack import REPOSITORY, AirflowStack
 from emulator_process import EmulatorProcess
 from http_server import Reply, ScriptedServer
 from postgres import find_binaries, free_port, postgres_server
+from statsd_receiver import StatsdReceiver
 
 if TYPE_CHECKING:
     from moto_server import MotoS3
@@ -161,6 +162,13 @@ def alerts() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture(scope="session")
+def stack_statsd() -> Iterator[StatsdReceiver]:
+    """Where the stack's metrics go, as far as they are ours."""
+    with StatsdReceiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
 def stack_env(
     stack_emulator: EmulatorProcess,
     fast_emulator: EmulatorProcess,
@@ -169,6 +177,7 @@ def stack_env(
     kept_files: Path,
     nightly_manifest: str,
     alerts: ScriptedServer,
+    stack_statsd: StatsdReceiver,
 ) -> dict[str, str]:
     """Settings and connections (``AIRFLOW_CONN_…``) that the tests' Airflow has besides its own."""
     by_default = {
@@ -187,14 +196,18 @@ def stack_env(
         "password": "sk-stack",
         "extra": {"environment": "production"},
     }
-    return stack_s3.env | {
-        "AIRFLOW_CONN_SORA_DEFAULT": json.dumps(by_default),
-        "AIRFLOW_CONN_SORA_PRODUCTION": json.dumps(production),
-        "AIRFLOW_CONN_SORA_STORY": json.dumps({"conn_type": "sora", "host": rollout_emulator.base_url}),
-        "AIRFLOW_VAR_SORA_OUTPUT_PATH": str(kept_files),
-        "AIRFLOW_VAR_SORA_MANIFEST": nightly_manifest,
-        "AIRFLOW_VAR_SORA_ALERTS_WEBHOOK": f"{alerts.base_url}/alerts",
-    }
+    return (
+        stack_s3.env
+        | stack_statsd.env
+        | {
+            "AIRFLOW_CONN_SORA_DEFAULT": json.dumps(by_default),
+            "AIRFLOW_CONN_SORA_PRODUCTION": json.dumps(production),
+            "AIRFLOW_CONN_SORA_STORY": json.dumps({"conn_type": "sora", "host": rollout_emulator.base_url}),
+            "AIRFLOW_VAR_SORA_OUTPUT_PATH": str(kept_files),
+            "AIRFLOW_VAR_SORA_MANIFEST": nightly_manifest,
+            "AIRFLOW_VAR_SORA_ALERTS_WEBHOOK": f"{alerts.base_url}/alerts",
+        }
+    )
 
 
 @pytest.fixture(scope="session")

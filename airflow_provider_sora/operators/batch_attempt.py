@@ -33,6 +33,7 @@ from airflow_provider_sora.media.keeping import Look
 from airflow_provider_sora.media.manifests import read_rows
 from airflow_provider_sora.media.probe import examine
 from airflow_provider_sora.media.storage import check_writable, without_secrets
+from airflow_provider_sora.metrics import emit, of_batch, task_tags
 from airflow_provider_sora.operators.batch_clip import ClipRendering, ClipSteps
 from airflow_provider_sora.operators.batch_plan import Clip, Planner
 from airflow_provider_sora.operators.batch_records import (
@@ -278,7 +279,8 @@ class BatchAttempt:
         for key, record in records_of(journal):
             if key not in keys and record.phase is not Phase.FINISHED:
                 log.warning("Item %s is not in the manifest any more.", key)
-                cancel_and_close(self._hook, ItemRecord(journal, commit, key), record, of="manifest")
+                store = ItemRecord(journal, commit, key, task=task_tags(self._context["ti"]))
+                cancel_and_close(self._hook, store, record, of="manifest")
 
     def _to_be_done(self, renderings: Sequence[ClipRendering]) -> Iterator[ClipRendering]:
         """Those of which earlier attempts did not find the end."""
@@ -347,7 +349,11 @@ class BatchAttempt:
         """Render what is to be rendered."""
         # A signal's handler may need it at any moment from here on, and had better not make it.
         self._hook.get_conn()
-        run.run()
+        try:
+            run.run()
+        finally:
+            # Else the gauge stays where it was.
+            self._tell_in_flight(0)
         if self._interruption.was_ended():
             if not self._interruption.jobs_are_stopped:
                 # Airflow did not answer in time, or told it before there was anything to cancel.
@@ -403,7 +409,16 @@ class BatchAttempt:
             "in_flight": progress.in_flight,
             "progress": progress.line,
         }
-        return lambda: self._keep_progress(summary)
+
+        def tell() -> None:
+            self._keep_progress(summary)
+            self._tell_in_flight(progress.in_flight)
+
+        return tell
+
+    def _tell_in_flight(self, jobs: int) -> None:
+        ti = self._context["ti"]
+        emit(of_batch(jobs, task=task_tags(ti), map_index=ti.map_index))
 
     def _keep_progress(self, summary: dict[str, Any]) -> None:
         try:

@@ -21,6 +21,7 @@ from airflow_provider_sora.exceptions import (
 from airflow_provider_sora.media.archive import read_sidecar
 from airflow_provider_sora.media.keeping import Look, keep_video, require_match
 from airflow_provider_sora.media.storage import JOB_IS_SAFE, folder_at, not_stored, size_of
+from airflow_provider_sora.metrics import task_tags
 from airflow_provider_sora.operators.batch_records import ItemRecord
 from airflow_provider_sora.operators.cancellation import cancel
 from airflow_provider_sora.operators.endings import FILE_IS_GONE, end_without_video, expired, not_to_be_had
@@ -80,7 +81,8 @@ class ClipSteps:
         :param clip: of the plan.
         """
         idempotent = self.hook.backend.idempotent
-        return ItemRecord(self.journal, self.commit, clip.item.key, is_idempotent=idempotent)
+        task = task_tags(self.context["ti"])
+        return ItemRecord(self.journal, self.commit, clip.item.key, task=task, is_idempotent=idempotent)
 
     def submission(self, clip: Clip, store: ItemRecord) -> Submission:
         """The way of a clip to the server.

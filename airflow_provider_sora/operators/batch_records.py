@@ -12,6 +12,7 @@ from airflow_provider_sora.batches.spending import billed
 from airflow_provider_sora.exceptions import RecordUnavailableError
 from airflow_provider_sora.media.archive import artifact_name
 from airflow_provider_sora.media.storage import folder_at
+from airflow_provider_sora.metrics import emit, of_job
 from airflow_provider_sora.videos.record import Phase, SubmissionRecord
 
 if TYPE_CHECKING:
@@ -77,13 +78,23 @@ class ItemRecord:
     :param journal: what is on record.
     :param commit: makes more of it durable.
     :param item: key of the item.
+    :param task: the tags of its task, for the metrics.
     :param is_idempotent: whether the server gives the same job again for the same key, so that an id that was not put
         on record is asked for anew.
     """
 
-    def __init__(self, journal: Journal, commit: GroupCommit, item: str, *, is_idempotent: bool = False) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        commit: GroupCommit,
+        item: str,
+        *,
+        task: Mapping[str, str],
+        is_idempotent: bool = False,
+    ) -> None:
         self._commit = commit
         self._item = item
+        self._task = task
         self._is_idempotent = is_idempotent
         self._folder = journal.folder
         self._found = journal.get(item)
@@ -110,8 +121,9 @@ class ItemRecord:
         :param record: what is known now.
         :raises RecordError: the journal cannot be written, for now or any more.
         """
+        before = _record_in(self._last, self._folder)
         if record.phase is Phase.INTENT:
-            if (before := _record_in(self._last, self._folder)) is not None:
+            if before is not None:
                 self._spent = self._spent.plus(billed(before))
             self._announce(self._line(record))
         elif self._is_announced and not self._is_idempotent:
@@ -119,6 +131,7 @@ class ItemRecord:
         else:
             self._commit.save_later(self._line(record))
         self._last = self._line(record)
+        emit(of_job(before, record, task=self._task))
 
     def flush(self) -> None:
         """Make durable what was kept last, so that it is there for whoever reads the record anew.

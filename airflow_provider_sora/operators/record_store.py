@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_sora.exceptions import RecordUnavailableError
+from airflow_provider_sora.metrics import emit, of_job, task_tags
 from airflow_provider_sora.videos.record import SubmissionRecord
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class RecordStore:
 
     def __init__(self, context: Context, *, item: str | None = None) -> None:
         self._state = context["task_state_store"]
+        self._task = task_tags(context["ti"])
+        self._last: SubmissionRecord | None = None
+        self._is_read = False
         self.key = RECORD_KEY if item is None else f"{RECORD_KEY}_{item}"
 
     def load(self) -> SubmissionRecord | None:
@@ -51,14 +55,18 @@ class RecordStore:
                 f"The record of this task's submission could not be read ({type(error).__name__}: {error}). Nothing "
                 "was submitted, since a job may be running; a retry looks again."
             ) from error
-        return None if stored is None else SubmissionRecord.from_dict(stored)
+        self._last = None if stored is None else SubmissionRecord.from_dict(stored)
+        self._is_read = True
+        return self._last
 
     def save(self, record: SubmissionRecord) -> None:
-        """Keep a record.
+        """Keep a record, and have what changed counted.
 
         :param record: what is known now.
         :raises RecordUnavailableError: it could not be written.
         """
+        if not self._is_read:
+            self.load()
         try:
             self._state.set(self.key, record.to_dict())
         except Exception as error:
@@ -67,3 +75,5 @@ class RecordStore:
                 f"The record of this task's submission could not be written ({type(error).__name__}: {error}). "
                 + (f"Video {job} was left in place." if job else "Nothing was submitted.")
             ) from error
+        emit(of_job(self._last, record, task=self._task))
+        self._last = record

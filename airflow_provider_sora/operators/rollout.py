@@ -85,8 +85,11 @@ class SoraRolloutOperator(BaseOperator):
         return {**known, "transition": transition, "reason": None if entry is None else entry.reason}
 
     def _done(self, context: Context, ledger: Ledger, entry: Entry | None) -> dict[str, Any]:
+        from airflow_provider_sora.metrics import emit, of_rollout, task_tags
         from airflow_provider_sora.rollouts.ledger import Transition
 
+        state = ledger.state if entry is None else entry.state
+        emit(of_rollout(self.rollout.name, state, entry, task=task_tags(context["ti"])))
         if entry is None:
             # An outlet's event goes to all who wait for one, and this would be one without news.
             self.outlets = [outlet for outlet in self.outlets if outlet != self.rollout.asset]
@@ -95,7 +98,6 @@ class SoraRolloutOperator(BaseOperator):
             self.log.info("Nothing was to be done: the rollout %s %s.", self.rollout.name, stands)
             return self.told(ledger.state, None)
         context["outlet_events"][self.rollout.asset].extra = entry.to_dict()
-        state = entry.state
         if state is not None and entry.transition is not Transition.ANALYZE:
             self.log.info(
                 "%s: %s, %s, %g %% to %s.%s",

@@ -59,7 +59,7 @@ def begun(folder: ObjectStoragePath, **options: Any) -> Iterator[ItemRecord]:
     """The record of item a, whose lines for later come at the end only."""
     journal = Journal.open(folder)
     with GroupCommit(journal, interval=0, lazy_interval=NEVER) as commit:
-        yield ItemRecord(journal, commit, "a", **options)
+        yield ItemRecord(journal, commit, "a", task={}, **options)
 
 
 @contextmanager
