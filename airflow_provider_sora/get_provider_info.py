@@ -28,6 +28,12 @@ def get_provider_info() -> dict[str, object]:
         ],
         "sensors": [{"integration-name": "Sora", "python-modules": ["airflow_provider_sora.sensors.video"]}],
         "triggers": [{"integration-name": "Sora", "python-modules": ["airflow_provider_sora.triggers.video"]}],
+        "extra-links": [
+            "airflow_provider_sora.links.SoraVideoLink",
+            "airflow_provider_sora.links.SoraJobLink",
+            "airflow_provider_sora.links.SoraSidecarLink",
+            "airflow_provider_sora.links.SoraManifestLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "sora",

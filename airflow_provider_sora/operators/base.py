@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow.sdk import BaseOperator, conf
+from airflow.sdk import conf
 from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from airflow_provider_sora.failures import no_retry_in_vain
+from airflow_provider_sora.links import SoraJobLink, SoraSidecarLink, SoraVideoLink
 from airflow_provider_sora.operators.model import reference_of, rollout_of, show_rollout
+from airflow_provider_sora.operators.telling import TellingOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.media.archive import Overwrite
@@ -35,7 +37,7 @@ OnUncertainSubmit = Literal["fail", "resubmit"]
 OnExpired = Literal["fail", "rerender"]
 
 
-class SoraVideoOperator(BaseOperator):
+class SoraVideoOperator(TellingOperator):
     """Makes one video. Subclasses say what is asked for.
 
     The task pushes the XCom ``version`` as soon as it is resolved, and returns the whole record. A task that fails
@@ -77,6 +79,7 @@ class SoraVideoOperator(BaseOperator):
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"prompt": "md", "extra_body": "json"}
     ui_color = "#e5e0ff"
+    operator_extra_links: Collection[BaseOperatorLink] = (SoraVideoLink(), SoraJobLink(), SoraSidecarLink())
 
     def __init__(
         self,
@@ -136,7 +139,7 @@ class SoraVideoOperator(BaseOperator):
                 self._check_arguments()
                 timeout = self.execution_timeout
                 deadline = time.time() + timeout.total_seconds() if timeout is not None else None
-                return self._attempt(context, attempt_deadline=deadline).run()
+                return self.tell(context, self._attempt(context, attempt_deadline=deadline).run())
             except (SoraError, AirflowTaskTimeout) as error:
                 self._put_on_record(context, error)
                 raise
@@ -167,7 +170,7 @@ class SoraVideoOperator(BaseOperator):
                         "goes on with it."
                     )
                 attempt = self._attempt(context, resubmissions=resubmissions, attempt_deadline=attempt_deadline)
-                return attempt.resume(Outcome.from_dict(event["outcome"]))
+                return self.tell(context, attempt.resume(Outcome.from_dict(event["outcome"])))
             except (SoraError, AirflowTaskTimeout) as error:
                 self._put_on_record(context, error)
                 raise
@@ -241,7 +244,7 @@ class SoraVideoOperator(BaseOperator):
             left = record.restored(dict)
             result = left.failed(code=type(error).__name__, message=str(error), job=record.fate).to_dict()
         context["ti"].xcom_push(key="version", value=result["version"])
-        context["ti"].xcom_push(key="return_value", value=result)
+        self.tell_failure(context, result)
 
     def _open_record(self, context: Context) -> SubmissionRecord | None:
         """What is on record of a job of this task, where there was no attempt to make of it."""
@@ -287,6 +290,7 @@ class SoraVideoOperator(BaseOperator):
         from airflow_provider_sora.operators.submission import Submission
 
         hook, ti = SoraHook(self.sora_conn_id), context["ti"]
+        self.tell_server(hook)
         owner = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
         submission = Submission(
             hook=hook,

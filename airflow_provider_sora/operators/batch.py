@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_sora.batches.shards import shard
 from airflow_provider_sora.failures import no_retry_in_vain
+from airflow_provider_sora.links import SoraManifestLink
 from airflow_provider_sora.operators.generation import SoraGenerateVideoOperator
+from airflow_provider_sora.operators.telling import TellingOperator
 from airflow_provider_sora.videos.arguments import GENERATION_ARGUMENTS
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class SoraBatchOperator(SoraGenerateVideoOperator):
         **SoraGenerateVideoOperator.template_fields_renderers,
         "items": "json",
     }
+    operator_extra_links = (SoraManifestLink(),)
 
     def __init__(
         self,
@@ -148,6 +149,11 @@ class SoraBatchOperator(SoraGenerateVideoOperator):
             self._attempt_under_way.killed()
 
     @property
+    def reads(self) -> tuple[object, ...]:
+        """The manifest of the items; what single items begin from is too much for an event."""
+        return (self.items,)
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """The arguments of generation for items that do not give their own."""
         return {name: getattr(self, name) for name in GENERATION_ARGUMENTS}
@@ -186,7 +192,7 @@ class SoraBatchOperator(SoraGenerateVideoOperator):
             )
 
 
-class SoraMergeBatchesOperator(BaseOperator):
+class SoraMergeBatchesOperator(TellingOperator):
     """Joins the manifests of batches that ran side by side, and judges them as one.
 
     A batch task that was killed leaves no output. Nobody knows then how many of all clips succeeded, so with such a
@@ -205,6 +211,7 @@ class SoraMergeBatchesOperator(BaseOperator):
     template_fields: Sequence[str] = ("batches", "output_path", "parts", "min_success_rate")
     template_fields_renderers: ClassVar[dict[str, str]] = {"batches": "json"}
     ui_color = SoraGenerateVideoOperator.ui_color
+    operator_extra_links = (SoraManifestLink(),)
 
     def __init__(
         self,
@@ -220,6 +227,12 @@ class SoraMergeBatchesOperator(BaseOperator):
         self.output_path = output_path
         self.parts = parts
         self.min_success_rate = min_success_rate
+        self.joined: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[object, ...]:
+        """The manifests that were joined."""
+        return self.joined
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Join them.

@@ -90,6 +90,7 @@ class BatchAttempt:
         self._interruption = Interruption(context)
         # The run asks for itself how long to wait when a submission is refused.
         self._hook = SoraHook(operator.sora_conn_id, create_attempts=1)
+        operator.tell_server(self._hook)
         self._budget = Budget(limits.max_cost_usd, limits.max_quota_units)
         self._refusal: ConfigurationError | None = None
         self._left_alone: list[str] = []
@@ -439,6 +440,7 @@ class BatchAttempt:
             self._bear(unwritten)
         summary = self._report.summary(self._stopped, self._budget.committed)
         self._keep_progress(summary)
+        self._operator.outcome = summary
         log.info("%s", sentence(summary))
         for outlet in self._operator.outlets:
             self._context["outlet_events"][outlet].extra = summary

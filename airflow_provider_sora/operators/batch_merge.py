@@ -58,6 +58,7 @@ def merge(operator: SoraMergeBatchesOperator, context: Context) -> dict[str, Any
         stopped=next((part.stopped for part in parts if part.stopped is not None), None),
     ) | {"missing_parts": missing}
     log.info("%d manifests with %s items were joined in %s.", len(parts), f"{summary['items']:,}", target)
+    operator.outcome, operator.joined = summary, tuple(part.manifest for part in parts)
     for outlet in operator.outlets:
         context["outlet_events"][outlet].extra = summary
     faults = [] if (told := verdict(summary, least)) is None else [told]

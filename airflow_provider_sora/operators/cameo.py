@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_sora.failures import no_retry_in_vain
 from airflow_provider_sora.operators.model import reference_of, rollout_of, show_rollout
+from airflow_provider_sora.operators.telling import TellingOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 STATE_KEY = "sora_cameo"
 
 
-class SoraCreateCameoOperator(BaseOperator):
+class SoraCreateCameoOperator(TellingOperator):
     """Makes a character of some pictures. Its output goes into the ``cameos`` of the tasks that make clips, whose
     prompts mention it as ``@name``.
 
@@ -74,6 +73,11 @@ class SoraCreateCameoOperator(BaseOperator):
         self.sora_conn_id = sora_conn_id
         show_rollout(self, model)
 
+    @property
+    def reads(self) -> tuple[object, ...]:
+        """The pictures."""
+        return tuple(picture["uri"] for picture in (self.outcome or {}).get("reference_images", ()))
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Make it, or find the one that was made of the same."""
         from airflow_provider_sora.hooks.sora import SoraHook
@@ -83,6 +87,7 @@ class SoraCreateCameoOperator(BaseOperator):
         with no_retry_in_vain():
             check_new_cameo(self.name, self.description, self.reference_images)
             hook = SoraHook(self.sora_conn_id)
+            self.tell_server(hook)
             resolution, snapshot = self._version(context, hook)
             self._check(hook, snapshot)
             pictures = self._pictures()
@@ -106,7 +111,7 @@ class SoraCreateCameoOperator(BaseOperator):
             if self.registry_path:
                 remember(self.registry_path, digest, made)
             context["ti"].xcom_push(key="version", value=made["version"])
-            return dict(made)
+            return self.tell(context, dict(made))
 
     def _version(self, context: Context, hook: SoraHook) -> tuple[Resolution, Snapshot]:
         if (rollout := rollout_of(self.model)) is None:

@@ -48,6 +48,12 @@ class SoraDerivedVideoOperator(SoraVideoOperator):
         version: Mapping[str, Any] = self.video.get("version") or {}
         return version.get("snapshot")
 
+    @property
+    def reads(self) -> tuple[object, ...]:
+        """The file of the source, where it is known."""
+        made: Mapping[str, Any] = self.video if isinstance(self.video, Mapping) else {}
+        return ((made.get("artifact") or {}).get("uri"),)
+
     def _check_arguments(self) -> None:
         from airflow_provider_sora.exceptions import ConfigurationError
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-
 from airflow_provider_sora.failures import no_retry_in_vain
+from airflow_provider_sora.links import SoraJobLink, SoraSidecarLink, SoraVideoLink
+from airflow_provider_sora.operators.telling import TellingOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_sora.videos.result import VideoResult
 
 
-class SoraDownloadVideoOperator(BaseOperator):
+class SoraDownloadVideoOperator(TellingOperator):
     """Keeps a finished video, with its provenance.
 
     :param video_id: the server's id, or the output of a task of this provider. After one that submitted and did not
@@ -33,6 +33,7 @@ class SoraDownloadVideoOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("sora_conn_id", "video_id", "output_path", "overwrite")
     ui_color = "#e5e0ff"
+    operator_extra_links = (SoraVideoLink(), SoraJobLink(), SoraSidecarLink())
 
     def __init__(
         self,
@@ -55,39 +56,44 @@ class SoraDownloadVideoOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch and keep."""
+        with no_retry_in_vain():
+            return self.tell(context, self._fetched(context))
+
+    def _fetched(self, context: Context) -> dict[str, Any]:
         from airflow_provider_sora.hooks.sora import SoraHook
         from airflow_provider_sora.media.archive import existing
         from airflow_provider_sora.media.storage import check_writable
         from airflow_provider_sora.operators.keeping import keep, target_of
         from airflow_provider_sora.videos.result import VideoResult, video_id_of
 
-        with no_retry_in_vain():
-            video_id = video_id_of(self.video_id)
-            hook = SoraHook(self.sora_conn_id)
-            check_writable(self.output_path)
-            result = self._handed_over()
-            if result is None or (before := self._kept_before(context, result)) is None:
-                job = hook.get_video(video_id)
-                _require_finished(job)
-                now = datetime.now(UTC)
-                result = result.observed(job, at=now) if result else VideoResult.found(job, at=now)
-                before = self._kept_before(context, result)
-            if before is not None:
-                return before
-            context["ti"].xcom_push(key="version", value=result.version.to_dict())
-            target = target_of(context, self.output_path, snapshot=result.version.snapshot)
-            if found := existing(target, overwrite=self.overwrite):
-                self.log.info("%s is there already, as overwrite='skip' wants it.", target)
-                return found
-            kept = keep(
-                context,
-                hook,
-                result,
-                folder=self.output_path,
-                strict=self.strict,
-                delete_remote=self.delete_remote,
-            )
-            return kept.to_dict()
+        video_id = video_id_of(self.video_id)
+        hook = SoraHook(self.sora_conn_id)
+        self.tell_server(hook)
+        self.tell_job(context, {"video_id": video_id})
+        check_writable(self.output_path)
+        result = self._handed_over()
+        if result is None or (before := self._kept_before(context, result)) is None:
+            job = hook.get_video(video_id)
+            _require_finished(job)
+            now = datetime.now(UTC)
+            result = result.observed(job, at=now) if result else VideoResult.found(job, at=now)
+            before = self._kept_before(context, result)
+        if before is not None:
+            return before
+        context["ti"].xcom_push(key="version", value=result.version.to_dict())
+        target = target_of(context, self.output_path, snapshot=result.version.snapshot)
+        if found := existing(target, overwrite=self.overwrite):
+            self.log.info("%s is there already, as overwrite='skip' wants it.", target)
+            return found
+        kept = keep(
+            context,
+            hook,
+            result,
+            folder=self.output_path,
+            strict=self.strict,
+            delete_remote=self.delete_remote,
+        )
+        return kept.to_dict()
 
     def _kept_before(self, context: Context, result: VideoResult) -> dict[str, Any] | None:
         """The result of an attempt that kept the file; it may have deleted the server's copy."""

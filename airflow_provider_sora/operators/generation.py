@@ -81,6 +81,11 @@ class SoraGenerateVideoOperator(SoraVideoOperator):
         self.cameos = cameos
         self.extra_body = extra_body
 
+    @property
+    def reads(self) -> tuple[object, ...]:
+        """The picture that the clip begins from."""
+        return (self.input_reference,)
+
     def build_request(self) -> VideoRequest:
         """What is asked for, from the rendered arguments.
 

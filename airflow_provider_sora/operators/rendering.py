@@ -237,6 +237,7 @@ class Rendering:
         # A signal's handler may need it at any moment from here on, and had better not make it.
         self.hook.get_conn()
         self.video_id = result.video_id
+        self.operator.tell_job(self.context, result.to_dict())
         if self._interruption.was_ended():
             cancel(self.hook, self.video_id or "", why="its task was ended while it was submitted")
             raise AirflowTaskTerminated(f"The task was ended while video {result.video_id} was submitted.")
@@ -421,7 +422,7 @@ class Rendering:
         self.is_on_record = True
         failed = result.failed(code=getattr(error, "code", None) or type(error).__name__, message=str(error), job=fate)
         self._push_version(failed)
-        self.context["ti"].xcom_push(key="return_value", value=failed.to_dict())
+        self.operator.tell_failure(self.context, failed.to_dict())
         raise error
 
 

@@ -55,6 +55,11 @@ class SoraStoryboardOperator(SoraGenerateVideoOperator):
         self.render_as = render_as
         self.continuity = continuity
 
+    @property
+    def reads(self) -> tuple[object, ...]:
+        """The picture that the clip begins from, and the file of the scenes."""
+        return (*super().reads, self.scenes)
+
     def build_request(self) -> VideoRequest:
         """What is asked for, from the rendered arguments.
 
@@ -78,6 +83,7 @@ class SoraStoryboardOperator(SoraGenerateVideoOperator):
         from airflow_provider_sora.operators.stitching import Stitching
 
         hook = SoraHook(self.sora_conn_id)
+        self.tell_server(hook)
         if self.render_as == "stitch":
             self._running = Stitching(
                 operator=self,

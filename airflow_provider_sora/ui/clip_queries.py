@@ -131,7 +131,7 @@ def _conditions(wanted: Filters) -> list[Any]:
     elif wanted.status is Status.RUNNING:
         conditions.append(or_(TaskInstance.state.in_(UNDER_WAY), _RESULT.value["status"].as_string().in_(_NOT_ENDED)))
     elif wanted.status is Status.FAILED:
-        conditions.append(or_(_RESULT.value["status"].as_string().is_distinct_from(JobStatus.COMPLETED), is_batch))
+        conditions.append(or_(TaskInstance.state.not_in(("success", *UNDER_WAY)), is_batch))
     if wanted.since is not None:
         conditions.append(_VERSION.timestamp >= wanted.since)
     if wanted.until is not None:

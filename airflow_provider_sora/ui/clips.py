@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self, TypeGuard
 
+from airflow_provider_sora.videos.job import JobStatus
+
 #: Entries of manifests that one page looks through at most: a filter that nothing suits must not read them all.
 MAX_ENTRIES: Final = 20_000
 
@@ -164,13 +166,12 @@ def clip_of(source: Source) -> Clip | None:
     result = {} if source.result is None else source.result
     if not _is_version(source.version) or not isinstance(result, Mapping) or (result and "video_id" not in result):
         return None
-    status = Status.RUNNING
-    if result.get("status") == "completed":
+    # A task that succeeded without a word had its XCom removed, or does not push it.
+    if result.get("status") == JobStatus.COMPLETED or (not result and source.state == "success"):
         status = Status.COMPLETED
-    elif result.get("error") is not None and source.state not in UNDER_WAY:
-        status = Status.FAILED
-    elif source.state not in UNDER_WAY and not result:
-        # It ended without a word, as where its worker died.
+    elif source.state is None or source.state in UNDER_WAY or (result and result.get("error") is None):
+        status = Status.RUNNING
+    else:
         status = Status.FAILED
     return _clip(source, result, status=status, item=None, version=source.version)
 

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
-from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
-#: Below which path of the API server the pages are.
-URL_PREFIX = "/sora"
-
-
-def base_path() -> str:
-    """The path below which Airflow itself is served, by ``[api] base_url``; empty where it is the root."""
-    return urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+from airflow_provider_sora.links import APP_PATH, PAGE_ROUTE, base_path
 
 
 class SoraPlugin(AirflowPlugin):
@@ -24,17 +16,17 @@ class SoraPlugin(AirflowPlugin):
     external_views: list[Any] = [  # noqa: RUF012
         {
             "name": "Sora",
-            "href": f"{base_path()}{URL_PREFIX}/",
+            "href": f"{base_path()}{APP_PATH}/",
             "destination": "nav",
             "nav_top_level": True,
-            "url_route": "sora",
-            "icon": f"{base_path()}{URL_PREFIX}/static/icon.svg",
+            "url_route": PAGE_ROUTE,
+            "icon": f"{base_path()}{APP_PATH}/static/icon.svg",
         },
         {
             "name": "Sora",
-            "href": f"{base_path()}{URL_PREFIX}/tasks/{{DAG_ID}}/{{RUN_ID}}/{{TASK_ID}}/{{MAP_INDEX}}?tab=true",
+            "href": f"{base_path()}{APP_PATH}/tasks/{{DAG_ID}}/{{RUN_ID}}/{{TASK_ID}}/{{MAP_INDEX}}?tab=true",
             "destination": "task_instance",
-            "url_route": "sora-task",
+            "url_route": f"{PAGE_ROUTE}-task",
         },
     ]
 
@@ -43,4 +35,4 @@ class SoraPlugin(AirflowPlugin):
         """The app, which only an API server makes."""
         from airflow_provider_sora.ui.app import create_app
 
-        return [{"app": create_app(), "url_prefix": URL_PREFIX, "name": "Sora"}]
+        return [{"app": create_app(), "url_prefix": APP_PATH, "name": "Sora"}]

@@ -116,7 +116,7 @@ def test_the_result_has_the_documented_shape_and_nothing_else(sora: EmulatorProc
 def test_the_version_is_pushed_under_its_own_key(sora: EmulatorProcess) -> None:
     ti = TaskInstanceDouble()
     result = run_task(generate(model="stable"), ti)
-    assert ti.xcoms == {"version": result["version"]}
+    assert ti.xcoms["version"] == result["version"]
     assert result["version"]["reason"] == "NAMED"
 
 

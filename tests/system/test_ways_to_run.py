@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from airflow_stack import REPOSITORY, AirflowStack
@@ -88,6 +89,21 @@ def test_what_a_retry_cannot_mend_is_not_retried_in_either_way(airflow_stack: Ai
         assert "change the prompt" in log
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_airflow_shows_links_to_the_page_of_the_clip_and_to_its_job(
+    way: str, airflow_stack: AirflowStack, fast_emulator: EmulatorProcess, run_of: Any
+) -> None:
+    run = run_of("sora_kept")
+    page = f"/plugin/sora/sora/tasks/sora_kept/{quote(run.run_id, safe='')}/{way}/-1"
+    task = f"/dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}/taskInstances/{way}"
+    video_id = airflow_stack.xcom(run.dag_id, run.run_id, way)["video_id"]
+    assert airflow_stack.rest("GET", f"{task}/links")["extra_links"] == {
+        "Job at the server": f"{fast_emulator.base_url}/videos/{video_id}",
+        "Sidecar": f"{page}#sidecar",
+        "Video": page,
+    }
+
+
 @pytest.mark.parametrize("dag_id", ["sora_kept", "sora_failing"])
 def test_the_key_is_in_no_log(dag_id: str, airflow_stack: AirflowStack, run_of: Any) -> None:
     run = run_of(dag_id)
@@ -111,6 +127,9 @@ def dag_test(fast_emulator: EmulatorProcess, run_of: Any, tmp_path_factory: pyte
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_CONN_SORA_PRODUCTION": json.dumps(connection),
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "file", "log_file_path": str(home / "lineage.jsonl"), "append": True}
+        ),
         "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{dags}",
     }
     folder = home / "kept"
@@ -136,6 +155,21 @@ def test_a_clip_is_kept_under_dag_test(way: str, dag_test: tuple[Path, str]) -> 
     (sidecar,) = folder.rglob(f"*__{way}__*.json")
     assert json.loads(sidecar.read_text(encoding="utf-8"))["request"]["prompt"] == "Under dag.test"
     assert sidecar.with_suffix(".mp4").exists()
+
+
+@pytest.mark.parametrize("way", ["worker", "deferred"])
+def test_the_clip_of_dag_test_is_told_to_openlineage_with_its_version(way: str, dag_test: tuple[Path, str]) -> None:
+    pytest.importorskip("airflow.providers.openlineage", reason="the extra openlineage is not installed")
+    folder, _ = dag_test
+    lines = (folder.parent / "lineage.jsonl").read_text(encoding="utf-8").splitlines()
+    of_the_task = [event for event in map(json.loads, lines) if event["job"]["name"] == f"sora_kept.{way}"]
+    (ended,) = [event for event in of_the_task if event["eventType"] == "COMPLETE"]
+    (video,) = folder.rglob(f"*__{way}__*.mp4")
+    assert [(output["namespace"], output["name"]) for output in ended["outputs"]] == [("file", str(video))]
+    result = json.loads(video.with_suffix(".json").read_text(encoding="utf-8"))
+    facet = ended["run"]["facets"]["sora_video"]
+    assert (facet["jobId"], facet["requestDigest"]) == (result["video_id"], result["request"]["digest"])
+    assert (facet["snapshot"], facet["reason"]) == (result["version"]["snapshot"], "NAMED")
 
 
 def test_the_key_is_not_in_the_output_of_dag_test(dag_test: tuple[Path, str]) -> None:

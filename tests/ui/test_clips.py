@@ -79,7 +79,15 @@ def all_pages(sources: list[Source], *, size: int, limit: int, wanted: Filters |
 class TestAClipOfATask:
     @pytest.mark.parametrize(
         ("state", "status"),
-        [("running", "running"), ("deferred", "running"), ("up_for_retry", "running"), ("failed", "failed")],
+        [
+            ("running", "running"),
+            ("deferred", "running"),
+            ("up_for_retry", "running"),
+            ("failed", "failed"),
+            ("skipped", "failed"),
+            ("success", "completed"),
+            (None, "running"),
+        ],
     )
     def test_has_the_state_of_its_task_until_it_tells_more(self, state: str, status: str) -> None:
         told = Source(
