@@ -181,6 +181,12 @@ class LedgerUnavailableError(RecordUnavailableError):
     """Airflow does not tell for now how a rollout stands, so nothing tells which version is to be used."""
 
 
+class VersionWithdrawnError(SoraError):
+    """The version of a clip was taken back before the server had the clip: it has no job, and gets another version."""
+
+    retryable = True
+
+
 class JournalTakenOverError(RecordError):
     """Another attempt of this task goes on with the batch. This one stops, and leaves the jobs to the other."""
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TaskGroup
 
 from airflow_provider_sora.operators.rollout import (
     SoraAdvanceRolloutOperator,
     SoraAnalyzeRolloutOperator,
+    SoraHoldRolloutOperator,
     SoraPauseRolloutOperator,
     SoraPromoteRolloutOperator,
     SoraRollbackRolloutOperator,
@@ -70,7 +70,7 @@ def rollout_gate(
             "promote": SoraPromoteRolloutOperator(
                 task_id="promote", rollout=rollout, analysis=analyze.output, on_success_callback=on_advance
             ),
-            "hold": EmptyOperator(task_id="hold"),
+            "hold": SoraHoldRolloutOperator(task_id="hold", analysis=analyze.output),
             "pause": SoraPauseRolloutOperator(
                 task_id="pause", rollout=rollout, analysis=analyze.output, on_success_callback=on_pause
             ),

@@ -25,6 +25,7 @@ from airflow_provider_sora.exceptions import (
     SnapshotUnavailableError,
     SoraError,
     UncertainSubmissionError,
+    VersionWithdrawnError,
     VideoDeniedError,
     VideoExpiredError,
     VideoModeratedError,
@@ -44,6 +45,9 @@ class Course(Enum):
     """The server could not be reached: the same."""
     ASK_AGAIN = auto()
     """Nothing tells for now which version it gets: the same, a little later."""
+    MOVE = auto()
+    """Its version was taken back before the server had it: it waits for its turn on another one, and nothing is
+    counted."""
     WATCH_AGAIN = auto()
     """Its job could not be asked for, and may be running: it is asked for again."""
     STORE_AGAIN = auto()
@@ -65,6 +69,7 @@ _COURSES: tuple[tuple[tuple[type[SoraError], ...], Course], ...] = (
     ((ServerUnreachableError,), Course.TAKE_TURN),
     ((VideoUnreachableError,), Course.WATCH_AGAIN),
     ((LedgerUnavailableError,), Course.ASK_AGAIN),
+    ((VersionWithdrawnError,), Course.MOVE),
     ((RecordUnavailableError, OutputPathUnavailableError), Course.STORE_AGAIN),
     ((RecordError,), Course.BREAK_OFF),
     ((AuthenticationError, QuotaExceededError, SnapshotUnavailableError, VideoDeniedError), Course.STOP_BATCH),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -87,15 +87,23 @@ class SoraClient:
         self._transport = SyncTransport(settings, attempts=attempts)
         self._creating = SyncTransport(settings, attempts=create_attempts or attempts)
 
-    def create(self, request: VideoRequest, *, snapshot: str, idempotency_key: str | None = None) -> VideoJob:
+    def create(
+        self,
+        request: VideoRequest,
+        *,
+        snapshot: str,
+        idempotency_key: str | None = None,
+        before_again: Callable[[], None] | None = None,
+    ) -> VideoJob:
         """Submit a job. This is what is paid for.
 
         :param request: what is asked for.
         :param snapshot: which snapshot renders it.
         :param idempotency_key: sent along, for servers that honour it.
+        :param before_again: called each time before it is sent again, which it prevents by what it raises.
         """
         call = calls.create_video(request, snapshot=snapshot, backend=self._backend, idempotency_key=idempotency_key)
-        return _job(self._creating.send(call), call, self.settings)
+        return _job(self._creating.send(call, before_again=before_again), call, self.settings)
 
     def retrieve(self, video_id: str) -> VideoJob:
         """Ask how a job stands.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
@@ -86,14 +87,18 @@ class SyncTransport:
         self.settings = settings
         self._attempts = attempts
 
-    def send(self, call: Call) -> Answer:
+    def send(self, call: Call, *, before_again: Callable[[], None] | None = None) -> Answer:
         """The answer to a call.
 
         :param call: what to ask.
+        :param before_again: called each time before the call is sent again, which it prevents by what it raises.
         :raises APIError: the server refused, failed, or did not answer.
         """
+        tries = count()
 
         def once() -> Answer:
+            if next(tries) and before_again is not None:
+                before_again()
             with _translated(call, self.settings):
                 response = _dispatch(sync_client(self.settings), call, self.settings)
             return _read(response, call, self.settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -130,19 +130,28 @@ class SoraHook(BaseHook):
         )
 
     def create_video(
-        self, request: VideoRequest | Rendition, *, snapshot: str, idempotency_key: str | None = None
+        self,
+        request: VideoRequest | Rendition,
+        *,
+        snapshot: str,
+        idempotency_key: str | None = None,
+        before_again: Callable[[], None] | None = None,
     ) -> VideoJob:
         """Submit a job. This is what is paid for.
 
         :param request: what is asked for, or what :meth:`render` made of it, which is sent as it is.
         :param snapshot: which snapshot renders it.
         :param idempotency_key: sent along, for servers that honour it.
+        :param before_again: called each time before it is sent again, as after a 429, which it prevents by what it
+            raises.
         :raises InvalidRequestError: the server's profile cannot express it.
         """
         from airflow_provider_sora.client.rendition import Rendition
 
         rendition = request if isinstance(request, Rendition) else self.render(request)
-        return self.client.create(rendition.request, snapshot=snapshot, idempotency_key=idempotency_key)
+        return self.client.create(
+            rendition.request, snapshot=snapshot, idempotency_key=idempotency_key, before_again=before_again
+        )
 
     def render(self, request: VideoRequest) -> Rendition:
         """Put a request into the terms of the connection's ``backend``. What is in them already stays as it is.

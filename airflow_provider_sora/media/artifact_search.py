@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -29,6 +29,7 @@ _AT_ONCE: Final = 8
 _HELD: Final = 256
 
 _SIDECAR: Final = ".json"
+_MANIFESTS: Final = (".jsonl", ".ndjson")
 _VIDEO: Final = ".mp4"
 
 
@@ -55,6 +56,7 @@ class Search:
     selection: Selection
     _named: list[tuple[str, Video]] = field(default_factory=list, init=False)
     _words: dict[str, None] = field(default_factory=dict, init=False)
+    _items: dict[tuple[str, str | None], Video] = field(default_factory=dict, init=False)
     _without_video: int = field(default=0, init=False)
     _empty: int = field(default=0, init=False)
 
@@ -62,7 +64,8 @@ class Search:
         """Look wherever the sources point.
 
         :param sources: outputs of tasks that made a video or a batch, paths of result manifests (``.jsonl``), videos
-            (``.mp4``), sidecars (``.json``) or folders, which are walked; or lists of them.
+            (``.mp4``), sidecars (``.json``) or folders, which are walked; or lists of them. Of result manifests that a
+            walk meets, the keys and labels of the items are taken.
         :param earlier: what an earlier attempt of the same task found; it may have moved some of it already.
         :raises ConfigurationError: a source is none of these, or a manifest is not there.
         :raises OutputPathUnavailableError: a store does not answer as it should; this may pass.
@@ -73,7 +76,8 @@ class Search:
         for entry in earlier:
             if self.selection.takes(entry.video.record):
                 self._name(entry.video)
-        return Found(unique(self._named), self._without_video, self._empty)
+        videos = [self._as_item(video) for video in unique(self._named)]
+        return Found(videos, self._without_video, self._empty)
 
     def _take(self, source: object) -> None:
         if source is None:
@@ -99,7 +103,7 @@ class Search:
     def _take_path(self, path: str) -> None:
         if not path or path.startswith(("{", "[")):
             raise _no_source(path)
-        if path.endswith((".jsonl", ".ndjson")):
+        if path.endswith(_MANIFESTS):
             self._take_manifest(path)
         elif path.endswith((_SIDECAR, _VIDEO)):
             self._empty += not self._read_sidecars([folder_at(path).with_suffix(_VIDEO)])
@@ -156,9 +160,28 @@ class Search:
         if not below:
             self._empty += 1
             log.warning("There is nothing below %s.", folder)
+        for name in sorted(below):
+            if name.endswith(_MANIFESTS) and "/." not in f"/{name}":
+                self._note_items(folder / name)
         sidecars = (name for name in sorted(below) if name.endswith(_SIDECAR) and "/." not in f"/{name}")
         videos = (name.removesuffix(_SIDECAR) + _VIDEO for name in sidecars)
         return (folder / name for name in videos if name in below)
+
+    def _note_items(self, manifest: ObjectStoragePath) -> None:
+        """Take the keys and labels of a manifest, which sidecars do not have. It names no videos: it may be older than
+        what is there now, or another kind of list."""
+        try:
+            for entry in read_manifest(str(manifest)):
+                if self.selection.takes(entry):
+                    self._items |= {_identity(video): video for video in videos_of(entry) if video.key is not None}
+        except OutputPathUnavailableError:
+            raise
+        except ConfigurationError as error:
+            log.warning("No keys and labels are taken from %s: %s", manifest, error)
+
+    def _as_item(self, video: Video) -> Video:
+        item = self._items.get(_identity(video)) if video.key is None else None
+        return video if item is None else replace(video, key=item.key, labels=item.labels)
 
     def _name(self, video: Video) -> None:
         self._named.append((place_of(folder_at(video.uri)), video))
@@ -170,6 +193,11 @@ def place_of(file: ObjectStoragePath) -> str:
     :param file: it need not be there.
     """
     return f"file://{Path(file.path).resolve()}" if is_local(file) else f"{file.protocol}://{file.path}"
+
+
+def _identity(video: Video) -> tuple[str, str | None]:
+    """What a video is known by wherever its folder was copied to."""
+    return str(video.record.get("video_id")), video.sha256
 
 
 def _no_source(source: object) -> ConfigurationError:

@@ -300,6 +300,8 @@ class SoraVideoOperator(TellingOperator):
             on_uncertain=self.on_uncertain_submit,
             folder=self.claims_folder(context, hook),
             owner=owner if item is None else f"{owner}/{item}",
+            # Scenes end on the version that their clip began with.
+            is_withdrawn=self.is_withdrawn if item is None and self.rollout is not None else None,
         )
         return Rendering(
             operator=self,

@@ -34,7 +34,7 @@ from airflow_provider_sora.media.manifests import read_rows
 from airflow_provider_sora.media.probe import examine
 from airflow_provider_sora.media.storage import check_writable, without_secrets
 from airflow_provider_sora.metrics import emit, of_batch, task_tags
-from airflow_provider_sora.operators.batch_clip import ClipRendering, ClipSteps
+from airflow_provider_sora.operators.batch_clip import ClipRendering, ClipSteps, LostAnswers
 from airflow_provider_sora.operators.batch_plan import Clip, Planner
 from airflow_provider_sora.operators.batch_records import (
     PROGRESS_KEY,
@@ -96,6 +96,7 @@ class BatchAttempt:
         self._left_alone: list[str] = []
         self._cancelled: set[str] = set()
         self._run: BatchRun | None = None
+        self._lost = LostAnswers()
 
     def run(self) -> dict[str, Any]:
         """Render what is not rendered yet, and tell.
@@ -151,6 +152,8 @@ class BatchAttempt:
                     self._render(run)
         except RecordUnavailableError as unwritten:
             self._bear(unwritten)
+        finally:
+            self._lost.end()
         for rendering in renderings:
             if not self._report.has(rendering.clip.item):
                 self._report.left(rendering, self._stopped)
@@ -272,6 +275,7 @@ class BatchAttempt:
             claims_folder=self._operator.claims_folder(self._context, self._hook),
             owner=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}",
             look=look,
+            lost=self._lost,
         )
         return [ClipRendering(steps=steps, clip=clip) for clip in clips]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,6 +17,7 @@ from airflow_provider_sora.exceptions import (
     AuthenticationError,
     DownloadError,
     InvalidRequestError,
+    SoraError,
     UncertainSubmissionError,
     VideoStoppedError,
 )
@@ -47,6 +50,39 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Least time between two lines of the log that tell of lost answers, in seconds.
+_QUIET = 60.0
+
+
+class LostAnswers:
+    """Tells of submissions whose answers were lost: of one in full, and then how many there were. For many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._told_at = float("-inf")
+        self._untold = 0
+
+    def tell(self, error: SoraError) -> None:
+        """An answer was lost.
+
+        :param error: what came in its place.
+        """
+        with self._lock:
+            self._untold += 1
+            if (now := time.monotonic()) - self._told_at < _QUIET:
+                return
+            self._told_at, count, self._untold = now, self._untold, 0
+        if count == 1:
+            log.warning("The answer to a submission was lost; finding out what became of it. %s", error)
+        else:
+            log.warning("The answers to %s more submissions were lost, the last one so: %s", f"{count:,}", error)
+
+    def end(self) -> None:
+        """Tell how many there were since the last line."""
+        if self._untold:
+            log.warning("The answers to %s more submissions were lost.", f"{self._untold:,}")
+            self._untold = 0
+
 
 @dataclass(kw_only=True)
 class ClipSteps:
@@ -62,6 +98,7 @@ class ClipSteps:
     :param claims_folder: where claims are laid down; None where there is no such place.
     :param owner: names the task instance, the same way in each attempt.
     :param look: looks into a file.
+    :param lost: tells of submissions whose answers were lost.
     """
 
     operator: SoraBatchOperator
@@ -74,6 +111,7 @@ class ClipSteps:
     claims_folder: str | None
     owner: str
     look: Look
+    lost: LostAnswers
 
     def store(self, clip: Clip) -> ItemRecord:
         """Where the record of a clip is.
@@ -99,6 +137,8 @@ class ClipSteps:
             on_uncertain=self.operator.on_uncertain_submit,
             folder=self.claims_folder,
             owner=f"{self.owner}/{clip.item.key}",
+            is_withdrawn=self.planner.versions.is_withdrawn,
+            tell_lost=self.lost.tell,
         )
         submission.fingerprint = clip.fingerprint
         return submission
@@ -190,6 +230,12 @@ class ClipRendering:
         except ArtifactMismatchError as error:
             return error
         return None
+
+    @property
+    def is_assigned_to_the_candidate(self) -> bool:
+        """Whether a rollout gave it to the candidate when the batch began."""
+        version, _ = self.steps.planner.versions.of(self.clip.item)
+        return version.variant == CANDIDATE
 
     @property
     def assigned_version(self) -> dict[str, Any] | None:
@@ -400,7 +446,7 @@ class ClipRendering:
         if version is None:
             return planned
         resolution, snapshot = version
-        log.info("%s is rendered on %s: the candidate was taken back.", self.key, resolution.snapshot)
+        log.debug("%s is rendered on %s: the candidate was taken back.", self.key, resolution.snapshot)
         self.submission.sent.check(snapshot, catalog=self.steps.hook.catalog)
         attempts = planned.to_dict()["attempts"]
         return self._as_sent(version).after(attempts)

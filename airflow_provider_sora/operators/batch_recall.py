@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.exceptions import LedgerUnavailableError, VideoRolledBackError
@@ -20,18 +21,35 @@ _AT_ONCE = 8
 _TRIES = 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class TakenBack:
+    """What became of a candidate while a batch had clips for it.
+
+    :param in_flight: what is to become of its running jobs.
+    :param told: what happened to its rollout, when, by whom and why, in a sentence.
+    """
+
+    in_flight: InFlight
+    told: str
+
+
 class Recall:
     """Calls jobs back. All of it is for the event loop of the batch.
 
-    :param ask: tells what is to become of the jobs, once the rollout was rolled back. It runs in a thread.
+    :param ask: tells that the rollout was rolled back, None where it was not. It runs in a thread.
+    :param tell: is given that once.
     """
 
-    def __init__(self, ask: Callable[[], InFlight | None]) -> None:
+    def __init__(
+        self, ask: Callable[[], TakenBack | None], *, tell: Callable[[TakenBack], Coroutine[Any, Any, None]]
+    ) -> None:
         self._ask = ask
+        self._tell = tell
         self._called: set[str] = set()
         self._tries: Counter[str] = Counter()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._is_back = False
+        self._is_told = False
         self._waiting: dict[str, asyncio.Task[Outcome]] = {}
         self.rerenders = False
         """Whether their clips are rendered anew, on the baseline."""
@@ -42,16 +60,20 @@ class Recall:
         :param in_flight: clips whose jobs may be running.
         """
         try:
-            policy = await asyncio.to_thread(self._ask)
+            taken_back = await asyncio.to_thread(self._ask)
         except LedgerUnavailableError:
             # Each submission asks for itself, and waits where it is not told.
             return
-        if policy is None or policy == "drain":
+        if taken_back is None:
             return
-        self.rerenders = policy == "rerender"
-        self._is_back = True
-        waiting = [each for each in in_flight if each.key in self._waiting and self._is_to_be_called(each)]
-        await asyncio.gather(*(self._call(rendering) for rendering in waiting))
+        self.rerenders = taken_back.in_flight == "rerender"
+        self._is_back = taken_back.in_flight != "drain"
+        if not self._is_told:
+            self._is_told = True
+            await self._tell(taken_back)
+        if self._is_back:
+            waiting = [each for each in in_flight if each.key in self._waiting and self._is_to_be_called(each)]
+            await asyncio.gather(*(self._call(rendering) for rendering in waiting))
 
     def takes(self, rendering: ClipRendering) -> bool:
         """Whether a clip that the candidate has finished is of no use any more.

@@ -38,8 +38,7 @@ from airflow_provider_sora.exceptions import (
     VideoRolledBackError,
 )
 from airflow_provider_sora.operators.batch_clip import ClipRendering
-from airflow_provider_sora.operators.batch_recall import Recall, called_back
-from airflow_provider_sora.rollouts.plan import InFlight
+from airflow_provider_sora.operators.batch_recall import Recall, TakenBack, called_back
 from airflow_provider_sora.videos.job import JobStatus
 from airflow_provider_sora.videos.record import NextStep
 from airflow_provider_sora.videos.result import VideoResult
@@ -141,8 +140,7 @@ class BatchRun:
     :param attempt_deadline: when this attempt ends, in seconds since 1970; None for never.
     :param total: items of the batch.
     :param done_before: those that ended before.
-    :param recall: tells what is to become of the candidate's running jobs, once its rollout was rolled back; None
-        where there is no rollout.
+    :param recall: tells that the rollout was rolled back, once it was; None where there is no rollout.
     :param on_ended: is given each clip that is done, on the event loop.
     :param on_progress: is given how far it is now and then, on the event loop; what it gives back is done in a thread.
     """
@@ -161,7 +159,7 @@ class BatchRun:
         attempt_deadline: float | None,
         total: int,
         done_before: int,
-        recall: Callable[[], InFlight | None] | None,
+        recall: Callable[[], TakenBack | None] | None,
         on_ended: Callable[[Ended], None],
         on_progress: Callable[[Progress], Callable[[], None]],
     ) -> None:
@@ -174,7 +172,7 @@ class BatchRun:
         self._deadline = deadline
         self._attempt_deadline = attempt_deadline
         self._total = total
-        self._recall = None if recall is None else Recall(recall)
+        self._recall = None if recall is None else Recall(recall, tell=self._tell_rollback)
         self._on_ended = on_ended
         self._on_progress = on_progress
         self._guard = FailureGuard(limits.max_failure_rate, limits.failure_sample)
@@ -356,6 +354,26 @@ class BatchRun:
             await asyncio.sleep(_TICK)
             await recall.look([self._renderings[key] for key in self._in_flight])
 
+    async def _tell_rollback(self, taken_back: TakenBack) -> None:
+        """Say once what the log would otherwise tell of each clip, or not at all."""
+        new = {each.key for rank, _, each in self._waiting if rank is _Rank.NEW}
+        begun = [each for key, each in self._renderings.items() if key not in new]
+        taken = {each.key for each in begun if each.is_open and not each.submission.may_be_taken}
+        with_it = {each.key for each in begun if each.key in taken and each.is_the_candidates}
+        # What is being submitted at this moment may have asked just before.
+        perhaps = {each.key for each in begun if each.is_open or each.key in self._in_flight} - taken
+        clips = [each for key, each in self._renderings.items() if key not in taken]
+        meant = await asyncio.to_thread(lambda: {each.key for each in clips if each.is_assigned_to_the_candidate})
+        log.warning(
+            "%s Of the clips that were meant for its candidate, %s were not sent and go to the baseline; %s have no "
+            "answer yet and go there too, unless the server has them; %s are with the candidate, and in_flight is %s.",
+            taken_back.told,
+            f"{len(meant - perhaps):,}",
+            f"{len(meant & perhaps):,}",
+            f"{len(with_it):,}",
+            taken_back.in_flight,
+        )
+
     async def _was_called_back(self, rendering: ClipRendering, error: VideoRolledBackError) -> None:
         await self._in(self._submitting, lambda: rendering.note_cancelled(code="rolled_back", message=str(error)))
         self._uncharge(rendering)
@@ -491,6 +509,8 @@ class BatchRun:
             case Course.ASK_AGAIN:
                 self._wait_for_the_ledger(error, now)
                 await self._pause(1, unless=self._stopping)
+                self._put_back(rendering)
+            case Course.MOVE:
                 self._put_back(rendering)
             case Course.STORE_AGAIN:
                 self._not_stored(error, began)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_provider_sora.batches.items import InvalidItem, Item
 from airflow_provider_sora.batches.prompts import ItemTemplate
 from airflow_provider_sora.exceptions import InvalidRequestError
+from airflow_provider_sora.operators.batch_recall import TakenBack
 from airflow_provider_sora.operators.rollout_ledger import RolloutLedger, Withdrawal
 from airflow_provider_sora.operators.version_choice import Version, assigned, in_force
 from airflow_provider_sora.rollouts.assignment import WHOLE_BP
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import jinja2
 
     from airflow_provider_sora.hooks.sora import SoraHook
-    from airflow_provider_sora.rollouts.plan import InFlight, Rollout
+    from airflow_provider_sora.rollouts.plan import Rollout
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,8 @@ class Versions(Protocol):
         :param entry: of the result manifest.
         """
 
-    def recall(self) -> InFlight | None:
-        """What is to become of the candidate's running jobs, where it was taken back; None where it was not.
+    def recall(self) -> TakenBack | None:
+        """That the candidate was taken back, and what is to become of its running jobs; None where it was not.
 
         :raises LedgerUnavailableError: nothing tells at this moment.
         """
@@ -97,7 +98,7 @@ class OneVersion:
     def ended(self, entry: Mapping[str, Any]) -> None:
         """Nobody asks."""
 
-    def recall(self) -> InFlight | None:
+    def recall(self) -> TakenBack | None:
         """Its version is never taken back."""
         return None
 
@@ -159,15 +160,17 @@ class SplitVersions:
         if 0 < self._exposure.weight_bp < WHOLE_BP and self._blown is None:
             self._blown = self._fuse.ended(entry)
 
-    def recall(self) -> InFlight | None:
-        """What the plan says."""
-        return self._exposure.plan.in_flight if self._is_withdrawn() else None
+    def recall(self) -> TakenBack | None:
+        """As the plan and the ledger say."""
+        if not self._is_withdrawn():
+            return None
+        return TakenBack(in_flight=self._exposure.plan.in_flight, told=self._withdrawal.told)
 
     def _is_withdrawn(self) -> bool:
         if self._blown is not None and not self._withdrawal.is_known and self._exposure.rollout_id is not None:
             now = isoformat(datetime.now(UTC))
             self._ledger.mark_aborted(self._exposure.rollout_id, made_at=now, made_by=self._made_by, reason=self._blown)
-            log.warning("The rollout %s was aborted. %s", self._exposure.plan.name, self._blown)
+            self._withdrawal.told = f"The rollout {self._exposure.plan.name} was aborted by this batch: {self._blown}"
             self._withdrawal.is_known = True
         return bool(self._withdrawal)
 

@@ -16,6 +16,7 @@ from airflow_provider_sora.exceptions import (
     APIError,
     ArtifactMismatchError,
     SoraError,
+    VersionWithdrawnError,
     VideoRolledBackError,
 )
 from airflow_provider_sora.operators.cancellation import cancel, stop_if_ended
@@ -103,7 +104,7 @@ class Rendering:
         if step in (NextStep.SUBMIT, NextStep.REPLACE):
             return self._begin(replaces=step is NextStep.REPLACE)
         if step is NextStep.RECOVER:
-            return self._go_on(self._submitted(self.submission.restored(), recovers=True))
+            return self._sent(self.submission.restored(), recovers=True)
         result = self.submission.restored()
         self._push_version(result)
         if step is NextStep.COLLECT:
@@ -197,7 +198,7 @@ class Rendering:
         if found is not None:
             self.context["ti"].xcom_push(key="version", value=found["version"])
             return found
-        return self._go_on(self._submitted(planned))
+        return self._sent(planned)
 
     def _resolved(self) -> tuple[Resolution, Snapshot]:
         if self.version is not None:
@@ -210,11 +211,22 @@ class Rendering:
     def _snapshot(self, version: Resolution) -> Snapshot:
         return self.hook.catalog.find(version.snapshot) or Snapshot(id=version.snapshot)
 
+    def _sent(self, planned: VideoResult, *, recovers: bool = False) -> dict[str, Any]:
+        """Submit and go on; where the version was taken back before its server had the clip, by the rollout of now."""
+        try:
+            result = self._submitted(planned, recovers=recovers)
+        except VersionWithdrawnError as withdrawn:
+            log.warning("%s It is submitted to the baseline.", withdrawn)
+            return self._begin(replaces=False)
+        return self._go_on(result)
+
     def _submitted(self, planned: VideoResult, *, recovers: bool = False) -> VideoResult:
         if self._interruption.was_ended():
             raise AirflowTaskTerminated("The task was ended; nothing else was submitted.")
         try:
             result = self.submission.recover(planned) if recovers else self.submission.submit(planned)
+        except VersionWithdrawnError:
+            raise
         except SoraError as error:
             unknown = "not known: the server may have taken it, and may bill it"
             self._fail(planned, error, fate=unknown if self.submission.may_be_taken else _NOT_SUBMITTED)
@@ -335,7 +347,7 @@ class Rendering:
     def _submitted_again(self, result: VideoResult, *, code: str, fate: str) -> dict[str, Any]:
         """Another job for a clip, on the version that it had, unless that was taken back."""
         if self.item is not None or not self.operator.is_withdrawn(result.version):
-            return self._go_on(self._submitted(result.to_be_submitted_again()))
+            return self._sent(result.to_be_submitted_again())
         self.submission.advance(Phase.FINISHED, result.failed(code=code, message=f"The job is {fate}.", job=fate))
         return self._begin(replaces=False)
 

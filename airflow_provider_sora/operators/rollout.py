@@ -29,7 +29,8 @@ class SoraRolloutOperator(BaseOperator):
     it does when it is cleared, succeeds without an event, and without its ``on_success_callback``.
 
     The task returns where the rollout stands after it: ``name``, ``status``, ``step``, ``weight_bp`` and the rest, and
-    under ``transition`` and ``reason`` what it did; None where it did nothing.
+    under ``transition`` and ``reason`` what it did; None where it did nothing. What it did is only ``proposed``: it
+    counts unless another run's transition is on record before it.
 
     :param rollout: the plan.
     :param reason: why, for the record.
@@ -82,7 +83,9 @@ class SoraRolloutOperator(BaseOperator):
             # What the cohorts showed is in the verdicts.
             known = {key: value for key, value in state.to_dict().items() if key != "cohorts"}
         transition = None if entry is None else entry.transition.value
-        return {**known, "transition": transition, "reason": None if entry is None else entry.reason}
+        proposed = entry is not None
+        reason = None if entry is None else entry.reason
+        return {**known, "transition": transition, "reason": reason, "proposed": proposed}
 
     def _done(self, context: Context, ledger: Ledger, entry: Entry | None) -> dict[str, Any]:
         from airflow_provider_sora.metrics import emit, of_rollout, task_tags
@@ -100,13 +103,13 @@ class SoraRolloutOperator(BaseOperator):
         context["outlet_events"][self.rollout.asset].extra = entry.to_dict()
         if state is not None and entry.transition is not Transition.ANALYZE:
             self.log.info(
-                "%s: %s, %s, %g %% to %s.%s",
+                "%s: %s, %s, %g %% to %s.%s It counts unless another run's transition came first; `status` tells.",
                 self.rollout.name,
                 entry.transition.value,
                 state.status.value,
                 state.weight_bp / 100,
                 state.plan.candidate,
-                f" {entry.reason}" if entry.reason else "",
+                f" {entry.reason.rstrip('.')}." if entry.reason else "",
             )
         return self.told(state, entry)
 
@@ -200,8 +203,11 @@ class SoraStartRolloutOperator(SoraRolloutOperator):
             return None
         if was_started(ledger, self.rollout) and not again:
             if state is None or state.status.is_over:
-                told = "The plan of the rollout %s was gone through before; again=True starts it once more."
-                self.log.info(told, self.rollout.name)
+                how = "It came before the latest one of that name."
+                if state is not None and state.plan.plan_hash == self.rollout.plan_hash:
+                    how = store.told(ledger, state.rollout_id)
+                told = "The plan of the rollout %s was gone through before; again=True starts it once more. %s"
+                self.log.info(told, self.rollout.name, how)
             return None
         found = self._forecast = look_ahead(
             self.rollout,
@@ -317,6 +323,29 @@ class SoraRolloutBranchOperator(BaseBranchOperator):
         :param context: the task's context.
         """
         return self.tasks.get(self.analysis["action"], [])
+
+
+class SoraHoldRolloutOperator(BaseOperator):
+    """Leaves a rollout as it is, and tells its log why.
+
+    :param analysis: the output of :class:`SoraAnalyzeRolloutOperator`.
+    """
+
+    template_fields: Sequence[str] = ("analysis",)
+    ui_color = SoraRolloutOperator.ui_color
+
+    def __init__(self, *, analysis: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.analysis = analysis
+
+    def execute(self, context: Context) -> None:
+        """Say what the analysis came to.
+
+        :param context: the task's context.
+        """
+        verdict = verdict_of(self.analysis)
+        why = "" if verdict is None else f" ({verdict.conclusion.value}, {verdict.reason.value})"
+        self.log.info("The rollout %s holds%s: %s", self.analysis["name"], why, self.analysis["message"])
 
 
 class SoraAdvanceRolloutOperator(SoraRolloutOperator):

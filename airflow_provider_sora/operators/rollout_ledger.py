@@ -10,10 +10,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.exceptions import LedgerUnavailableError
-from airflow_provider_sora.rollouts.ledger import Event, Ledger, LedgerError, State, Status
+from airflow_provider_sora.rollouts.ledger import Event, Ledger, LedgerError, State, Status, Transition
 from airflow_provider_sora.rollouts.marks import ABORT_KEY, CHECKPOINT_KEY, Marks, marked
 from airflow_provider_sora.timestamps import isoformat
 
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 #: checkpoint one event behind, and two events also show one that was stored by a clock that is slow.
 LATEST_EVENTS = 2
 NEWEST_EVENTS = 5
+
+#: Transitions that end a rollout.
+_ENDS = (Transition.ABORT, Transition.ROLLBACK, Transition.PROMOTE)
 
 #: How long what was read of a ledger holds for a batch that submits, in seconds.
 LONGEST_AGE = 1.0
@@ -140,6 +144,25 @@ class RolloutLedger:
         mark = marks.get(rollout_id) if isinstance(marks, Mapping) else None
         return str(mark.get("reason") or "") if isinstance(mark, Mapping) else ""
 
+    def told(self, ledger: Ledger, rollout_id: str | None) -> str:
+        """How a rollout came to its end: when, by whom and why, in a sentence.
+
+        :param ledger: as it was loaded.
+        :param rollout_id: of the rollout.
+        """
+        from airflow_provider_sora.rollouts.wording import status_words, when_and_by
+
+        state = ledger.state
+        if state is None or state.rollout_id != rollout_id:
+            return f"The rollout {self._name} ({rollout_id}) is over, and another one of its name came after it."
+        _, latest = ledger.history[-1] if ledger.history else (0, None)
+        reason = "" if latest is None or latest.transition not in _ENDS else latest.reason
+        if not reason and ledger.unmarked is not None:
+            with suppress(LedgerUnavailableError):
+                reason = self.reason_of_abort(state.rollout_id)
+        why = f": {reason.rstrip('.')}" if reason else ""
+        return f"The rollout {self._name} is {status_words(state.status)} {when_and_by(state)}{why}."
+
     def _unread(self, error: Exception) -> LedgerUnavailableError:
         return LedgerUnavailableError(
             f"The ledger of the rollout {self._name} could not be read ({type(error).__name__}: {error}). Nothing was "
@@ -171,6 +194,8 @@ class Withdrawal:
         self._latest: object = None
         self.is_known = False
         """Whether it is known already: what was taken back stays so, since another start has another id."""
+        self.told = ""
+        """What happened to the rollout, in a sentence, once it is known."""
 
     def __bool__(self) -> bool:
         """:raises LedgerUnavailableError: Airflow does not tell."""
@@ -180,7 +205,10 @@ class Withdrawal:
             if not self.is_known and time.monotonic() - self._looked_at >= LONGEST_AGE:
                 latest = self._ledger.latest()
                 if latest != self._latest:
-                    self.is_known = self._exposure.is_withdrawn(self._ledger.load().state)
+                    ledger = self._ledger.load()
+                    if self._exposure.is_withdrawn(ledger.state):
+                        self.told = self._ledger.told(ledger, self._exposure.rollout_id)
+                        self.is_known = True
                     self._latest = latest
                 self._looked_at = time.monotonic()
             return self.is_known

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_sora.client.backends import Backend, backend_named
 from airflow_provider_sora.exceptions import (
     AuthenticationError,
+    LedgerUnavailableError,
     MalformedResponseError,
     QuotaExceededError,
     RateLimitedError,
@@ -24,6 +25,7 @@ from airflow_provider_sora.exceptions import (
     ServerUnreachableError,
     SoraError,
     UncertainSubmissionError,
+    VersionWithdrawnError,
 )
 from airflow_provider_sora.media.claims import claim, is_claimed
 from airflow_provider_sora.media.storage import folder_at
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_sora.client.rendition import Rendition
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.operators.record_store import Records
+    from airflow_provider_sora.snapshots.resolution import Resolution
     from airflow_provider_sora.videos.job import VideoJob
     from airflow_provider_sora.videos.request import VideoRequest
 
@@ -47,13 +50,25 @@ log = logging.getLogger(__name__)
 UNCERTAIN = (MalformedResponseError, ResponseLostError, ServerError)
 
 #: Errors of a create that say nothing of what the snapshot can do.
-_NO_ATTEMPT = (AuthenticationError, QuotaExceededError, RateLimitedError, ServerError, ServerUnreachableError)
+_NO_ATTEMPT = (
+    AuthenticationError,
+    LedgerUnavailableError,
+    QuotaExceededError,
+    RateLimitedError,
+    ServerError,
+    ServerUnreachableError,
+    VersionWithdrawnError,
+)
 
 #: Statuses that the server itself gives, not a gateway that lost patience with it.
 _SURELY_ANSWERED = (500, 503)
 
 #: Pauses before the looks for a lost job, in seconds: a server may list a job a little after it has taken it.
 _LOOKS = (0.0, 2.0, 5.0)
+
+
+def _tell_lost(error: SoraError) -> None:
+    log.warning("The answer to the submission was lost; finding out what became of it. %s", error)
 
 
 @dataclass(kw_only=True)
@@ -68,6 +83,9 @@ class Submission:
     :param on_uncertain: what to do when nothing tells whether a submission reached the server.
     :param folder: where claims are laid down; None where there is no such place.
     :param owner: names the task instance, the same way in each attempt.
+    :param is_withdrawn: whether a version was taken back, so that nothing more may be sent to it. It is asked before
+        each create that is not the first of its plan; the caller asks before that one. None where none ever is.
+    :param tell_lost: tells the log that an answer was lost.
     :param record: what earlier attempts left; read from the store.
     :param first_answer: the server's answer to this attempt's create, None where this attempt made none.
     """
@@ -79,11 +97,15 @@ class Submission:
     on_uncertain: str
     folder: str | None
     owner: str
+    is_withdrawn: Callable[[Resolution], bool] | None = None
+    tell_lost: Callable[[SoraError], None] = _tell_lost
     record: SubmissionRecord | None = field(init=False)
     first_answer: VideoJob | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.record = self.store.load()
+        # Whether a create of the intent on record had no answer of the server itself.
+        self._is_in_doubt = self.may_be_taken
 
     @cached_property
     def request(self) -> VideoRequest:
@@ -148,6 +170,9 @@ class Submission:
 
         :param planned: what is about to be submitted.
         :raises UncertainSubmissionError: the server may have taken it, and nothing tells.
+        :raises VersionWithdrawnError: its version was taken back meanwhile, and the server has no job of it.
+        :raises LedgerUnavailableError: nothing tells whether it was; the server has no job of it, or the next attempt
+            finds out.
         :raises APIError: it did not take it; or it may have, and the next attempt finds out.
         """
         if self.record is not None and self.record.fingerprint == self.fingerprint and not planned.submissions:
@@ -156,7 +181,7 @@ class Submission:
         try:
             job = self._create(planned)
         except UNCERTAIN as error:
-            log.warning("The answer to the submission was lost; finding out what became of it. %s", error)
+            self.tell_lost(error)
             return self.recover(planned, error)
         return self._taken(planned, job)
 
@@ -166,11 +191,11 @@ class Submission:
         :param planned: what was about to be submitted.
         :param cause: what the create ended with, None where its process died.
         :raises UncertainSubmissionError: nothing tells, and ``on_uncertain`` is ``fail``.
+        :raises VersionWithdrawnError: as for :meth:`submit`, like the next.
         :raises APIError: the server does not answer; the next attempt looks again.
         """
         if self._backend.idempotent:
-            # The same key brings the same job, or makes it if it was never made.
-            return self._taken(planned, self._create(planned, sent_before=True))
+            return self._taken(planned, self._by_its_key(planned))
         if job := self._found_in_list(planned):
             log.warning("Found the job whose answer was lost: video %s. It goes on.", job.id)
             return self._recorded(planned, job)
@@ -180,6 +205,7 @@ class Submission:
         if self.on_uncertain == "resubmit":
             log.warning("Nothing tells whether the server took the job; submitting again, as on_uncertain_submit says.")
             self._intend(planned)
+            self._require_given(planned)
             return self._taken(planned, self._create(planned))
         if not self._backend.lists:
             where = "and it does not list its jobs"
@@ -224,17 +250,63 @@ class Submission:
         record = SubmissionRecord.intent(self.fingerprint, planned, at=datetime.now(UTC))
         self.store.save(record)
         self.record = record
+        self._is_in_doubt = False
 
-    def _create(self, planned: VideoResult, *, sent_before: bool = False) -> VideoJob:
-        key = self._existing_record().idempotency_key
+    def _by_its_key(self, planned: VideoResult) -> VideoJob:
+        """The job of an intent, where the same key brings the same job, or makes it if it was never made.
+
+        A version that was taken back gets no job that its server has not made yet. Where the list does not rule out
+        that it has made one, there is no other way to that one's id than the key.
+        """
         try:
-            return self.hook.create_video(self.rendition, snapshot=planned.version.snapshot, idempotency_key=key)
-        except UNCERTAIN:
+            self._ask(planned)
+            return self._create(planned, sent_before=True)
+        except VersionWithdrawnError as withdrawn:
+            if self._is_not_listed():
+                self._not_taken(planned, withdrawn)
+                raise
+        log.warning(
+            "%s was taken back, and nothing rules out that %s has a job of an earlier submission to it. It is asked "
+            "for by the same key, which makes it now if it was never made; the rollout's in_flight says what becomes "
+            "of it.",
+            planned.version.snapshot,
+            self.hook.settings.server.host,
+        )
+        return self._create(planned, sent_before=True, asks=False)
+
+    def _create(self, planned: VideoResult, *, sent_before: bool = False, asks: bool = True) -> VideoJob:
+        key, snapshot = self._existing_record().idempotency_key, planned.version.snapshot
+        before_again = partial(self._ask, planned) if asks and self.is_withdrawn is not None else None
+        try:
+            return self.hook.create_video(
+                self.rendition, snapshot=snapshot, idempotency_key=key, before_again=before_again
+            )
+        except UNCERTAIN as error:
+            self._is_in_doubt |= not (isinstance(error, ServerError) and _is_own_answer(error))
             raise
         except SoraError as error:
             # What was not taken this time may have been taken before; only a refusal is one of both.
             if not sent_before or isinstance(error, RejectedError):
                 self._not_taken(planned, error)
+            raise
+
+    def _ask(self, planned: VideoResult) -> None:
+        """:raises VersionWithdrawnError: its version was taken back."""
+        if self.is_withdrawn is not None and self.is_withdrawn(planned.version):
+            raise VersionWithdrawnError(
+                f"The rollout {planned.version.requested} took {planned.version.snapshot} back before its server had "
+                "this clip."
+            )
+
+    def _require_given(self, planned: VideoResult) -> None:
+        """The same, for a new intent, of which nothing was sent yet.
+
+        :raises LedgerUnavailableError: nothing tells whether it was taken back.
+        """
+        try:
+            self._ask(planned)
+        except SoraError as error:
+            self._not_taken(planned, error)
             raise
 
     def _not_taken(self, planned: VideoResult, error: SoraError) -> None:
@@ -255,6 +327,7 @@ class Submission:
         self._intend(planned)
         if job := self._found_in_list(planned):
             return self._recorded(planned, job)
+        self._require_given(planned)
         job = self._create(planned)
         if not self._claim_made(job.id):
             raise UncertainSubmissionError(
@@ -287,6 +360,14 @@ class Submission:
             if found := next((job for job in ours if self._claim(job.id)), None):
                 return found
         return None
+
+    def _is_not_listed(self) -> bool:
+        """Whether the server's list proves it also where it may show a job a little later."""
+        for pause in _LOOKS if self._is_in_doubt else _LOOKS[:1]:
+            time.sleep(pause)
+            if not self._surely_took_none():
+                return False
+        return True
 
     def _surely_took_none(self) -> bool:
         """Whether the server's list proves that it has no job of this intent."""

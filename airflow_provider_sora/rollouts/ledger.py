@@ -6,17 +6,19 @@ to is decided in :mod:`~airflow_provider_sora.rollouts.fold`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from airflow_provider_sora.exceptions import ConfigurationError, SoraError
 from airflow_provider_sora.rollouts.assignment import WHOLE_BP
 from airflow_provider_sora.rollouts.plan import Rollout
 from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.videos.arguments import shown
+
+_Value = TypeVar("_Value")
 
 LEDGER_VERSION: Final = 1
 
@@ -227,19 +229,16 @@ class Entry:
         if written is None and transition not in BY_HAND:
             raise LedgerError(f"an entry of {transition.value} is not made by hand: it carries the whole state")
         state = None if written is None else State.from_dict(written)
-        try:
-            rollout_id = data.get("rollout_id")
-            return cls(
-                transition=transition,
-                state=state,
-                rollout_id=None if rollout_id is None else _text(rollout_id),
-                reason=str(data.get("reason") or ""),
-                evidence=_mapping(data.get("evidence") or {}),
-                made_at=str(data.get("made_at") or ""),
-                made_by=_mapping(data.get("made_by") or {}),
-            )
-        except TypeError as error:
-            raise LedgerError(str(error)) from error
+        rollout_id = data.get("rollout_id")
+        return cls(
+            transition=transition,
+            state=state,
+            rollout_id=None if rollout_id is None else _read("rollout_id", rollout_id, _text),
+            reason=str(data.get("reason") or ""),
+            evidence=_read("evidence", data.get("evidence") or {}, _mapping),
+            made_at=str(data.get("made_at") or ""),
+            made_by=_read("made_by", data.get("made_by") or {}, _mapping),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,6 +292,13 @@ def moment(value: object) -> datetime | None:
     except (TypeError, ValueError):
         return None
     return read if read.tzinfo else None
+
+
+def _read(name: str, value: object, as_kind: Callable[[object], _Value]) -> _Value:
+    try:
+        return as_kind(value)
+    except TypeError as error:
+        raise LedgerError(f"its {name} cannot be read: {error}") from error
 
 
 def _time(value: object) -> str:

@@ -88,7 +88,9 @@ class Step:
         if not isinstance(self.approval, bool):
             problems.append(f"approval is True or False, not {shown(self.approval)}")
         if weight_bp is None or problems:
-            raise ConfigurationError(f"A step of a rollout cannot be used as it is: {'; '.join(problems)}.")
+            raise ConfigurationError(
+                f"A step of a rollout cannot be used as it is, Step({shown(self.weight)}): {'; '.join(problems)}."
+            )
         # One text for each weight, so that equal steps compare equal.
         vars(self).update(weight=_percentage(weight_bp), weight_bp=weight_bp)
 

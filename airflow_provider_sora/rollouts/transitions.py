@@ -384,6 +384,8 @@ def _objections(
     if verdict is None:
         return ("no analysis asks for it",)
     if not _is_latest(ledger, state, verdict):
+        if (entered := _entered_since(ledger, verdict)) is not None:
+            return (f"no night was analysed yet at this step, which is in force {_when_and_by(entered)}",)
         return (
             f"the verdict is on generation {verdict.generation} of the rollout, and the analysis that gave it is not "
             f"the latest entry on record, {state.generation}: something came between, or it lost against another one",
@@ -407,6 +409,24 @@ def _is_latest(ledger: Ledger, state: State, verdict: Verdict) -> bool:
         # A task that was cleared came to the same once more, and that made no second entry.
         return _is_like(recorded, verdict)
     return state.generation == verdict.generation + 1 and _is(recorded, verdict)
+
+
+def _entered_since(ledger: Ledger, verdict: Verdict) -> State | None:
+    """The start or the advance that followed the analysis which gave a verdict, where no other analysis did."""
+    entered: State | None = None
+    for _, entry in reversed(ledger.history):
+        if entry.transition is Transition.ANALYZE:
+            return entered if _is(entry.evidence.get("verdict"), verdict) else None
+        if entered is None and entry.transition in (Transition.START, Transition.ADVANCE):
+            entered = entry.state
+    return None
+
+
+def _when_and_by(state: State) -> str:
+    # What people read is written there, and nothing else of it is needed here.
+    from airflow_provider_sora.rollouts.wording import when_and_by
+
+    return when_and_by(state)
 
 
 def _is_overtaken(ledger: Ledger, verdict: Verdict | None, wanted: Transition, made_by: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +118,23 @@ class TestTheOutput:
         assert entry["record"]["artifact"]["uri"] == entry["to"]
         assert files_in(tmp_path / "clips") == []
         assert len(files_in(tmp_path / "aside")) == 4
+
+    def test_of_a_folder_has_the_keys_and_labels_of_the_result_manifests_in_it(self, tmp_path: Path) -> None:
+        night = tmp_path / "clips" / "2026-11-23"
+        record = keep(night / "nightly__render__0d3f.mp4")
+        keep(night / "by_itself.mp4")
+        item = {"key": "kite", "place": "line 1", "outcome": "succeeded", "labels": {"market": "uk"}}
+        (night / "nightly__render__batch.jsonl").write_text(json.dumps({**item, **record}) + "\n", encoding="utf-8")
+        (night / "notes.jsonl").write_text("no manifest\n", encoding="utf-8")
+        copied = shutil.copytree(tmp_path / "clips", tmp_path / "copied")
+        for folder in (tmp_path / "clips", copied):
+            told = run_task(task(str(folder), items_path=str(tmp_path / f"lists of {folder.name}")))
+            found = {Path(line["from"]).stem: (line["key"], line["labels"]) for line in lines(told["manifest"])}
+            assert found == {"nightly__render__0d3f": ("kite", {"market": "uk"}), "by_itself": (None, {})}
+            assert {(each["key"], each.get("market")) for each in lines(told["items"])} == {
+                ("kite", "uk"),
+                ("by_itself", None),
+            }
 
     def test_has_the_path_of_the_items_under_a_key_of_its_own(self, tmp_path: Path) -> None:
         operator, ti = task([], items_path=str(tmp_path)), TaskInstanceDouble(task_id="quarantine")

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, BaseOperator
 from emulator_process import EmulatorProcess
 from rollout_double import LedgerDouble, install
 from task_double import TaskInstanceDouble, context_of, run_task
@@ -29,6 +29,7 @@ from airflow_provider_sora.operators.batch import SoraBatchOperator
 from airflow_provider_sora.operators.rollout import (
     SoraAdvanceRolloutOperator,
     SoraAnalyzeRolloutOperator,
+    SoraHoldRolloutOperator,
     SoraPauseRolloutOperator,
     SoraPromoteRolloutOperator,
     SoraResumeRolloutOperator,
@@ -165,10 +166,15 @@ def dies_on(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
         monkeypatch.setattr(module, "shutdown_of", shutdown_of)
 
 
-def warnings_of(task: SoraRolloutOperator, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def warnings_of(task: BaseOperator, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a task will warn of."""
+    return told_of(task, "warning", monkeypatch)
+
+
+def told_of(task: BaseOperator, level: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a task will tell its log at a level."""
     told: list[str] = []
-    monkeypatch.setattr(task.log, "warning", lambda message, *values: told.append(message % values))
+    monkeypatch.setattr(task.log, level, lambda message, *values: told.append(message % values))
     return told
 
 
@@ -202,6 +208,19 @@ class TestStart:
         assert board.do(start(force=True, reason="go"))["status"] == "aborted"
         assert board.do(start(again=True))["status"] == "running"
         assert board.do(start(again=True))["transition"] is None
+
+    def test_says_how_the_plan_ended_that_it_does_not_start_again(
+        self, board: Board, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        board.do(start())
+        at = board.do(rollback(reason="hands"), run_id="manual__7")["changed_at"]
+        task = start()
+        told = told_of(task, "info", monkeypatch)
+        board.do(task)
+        assert told[0] == (
+            "The plan of the rollout hero was gone through before; again=True starts it once more. The rollout hero is "
+            f"aborted since {at} by launch.it in manual__7: hands."
+        )
 
     def test_leaves_a_rollout_of_which_the_plan_was_edited_as_it_is_and_says_what_happens(
         self, board: Board, monkeypatch: pytest.MonkeyPatch
@@ -478,6 +497,15 @@ class TestAdvanceAndPromote:
         board.do(resume())
         refusal(board, advance(analysis=analysis), RolloutRefusedError)
 
+    def test_say_who_went_on_already_where_no_night_was_analysed_since(self, board: Board, night: Any) -> None:
+        board.do(start())
+        analysis = board.do(analyze(night()))
+        at = board.do(advance(analysis=analysis), run_id="nightly")["changed_at"]
+        assert (
+            f"It cannot be promoted: no night was analysed yet at this step, which is in force since {at} by launch.it "
+            "in nightly."
+        ) in refusal(board, promote(), RolloutRefusedError)
+
     def test_make_no_second_step_when_they_are_cleared(self, board: Board, night: Any) -> None:
         rollout = plan("10%", "50%", "100%", mode="quota")
         board.do(start(rollout))
@@ -590,6 +618,12 @@ class TestAnEvent:
         board.ledger.events.clear()
         assert board.do(start())["status"] == "paused"
 
+    def test_is_only_proposed_by_its_task(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+        task = start()
+        told = told_of(task, "info", monkeypatch)
+        assert (board.do(task)["proposed"], board.do(start())["proposed"]) == (True, False)
+        assert told[-1].endswith("It counts unless another run's transition came first; `status` tells.")
+
 
 class TestTheGate:
     @pytest.mark.parametrize(
@@ -603,6 +637,19 @@ class TestTheGate:
         assert isinstance(branch, SoraRolloutBranchOperator)
         branch.analysis = {"action": action}
         assert branch.choose_branch({}) == task  # type: ignore[arg-type]
+
+    def test_says_why_it_holds(self, board: Board, night: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        steps = [Step("50%", bake=timedelta(days=1), min_candidates=1), Step("100%")]
+        slow = Rollout("hero", baseline=BASELINE, candidate=CANDIDATE, steps=steps)
+        board.do(start(slow))
+        with DAG("launch"):
+            task = rollout_gate(slow, [], group_id="gate").children["gate.hold"]
+        assert isinstance(task, SoraHoldRolloutOperator)
+        task.analysis = board.do(analyze(night(slow), slow))
+        told = told_of(task, "info", monkeypatch)
+        task.execute(context_of(task, TaskInstanceDouble()))
+        assert told == [f"The rollout hero holds (inconclusive, bake): {task.analysis['message']}"]
+        assert "The 50% step has been in force for" in told[0]
 
     def test_judges_a_night_that_failed(self) -> None:
         with DAG("launch"):

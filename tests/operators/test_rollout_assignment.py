@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -16,8 +17,9 @@ from emulator_process import EmulatorProcess
 from rollout_double import LedgerDouble, install
 from task_double import TaskInstanceDouble, run_task
 
-from airflow_provider_sora.batches import pacing
+from airflow_provider_sora.batches import guards, pacing
 from airflow_provider_sora.exceptions import (
+    APIError,
     BatchIncompleteError,
     ConfigurationError,
     DownloadError,
@@ -26,7 +28,7 @@ from airflow_provider_sora.exceptions import (
 )
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.media.frames import last_frame
-from airflow_provider_sora.operators import batch_run, rollout_ledger, stitching
+from airflow_provider_sora.operators import batch_run, rollout_ledger, stitching, submission
 from airflow_provider_sora.operators.batch import SoraBatchOperator, shard
 from airflow_provider_sora.operators.batch_clip import ClipRendering
 from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
@@ -260,6 +262,57 @@ class TestAClip:
         ledger.put(HERO, step=1)
         made = run_task(SoraCreateCameoOperator(task_id="cat", name="cat", reference_images=[str(picture)], model=HERO))
         assert made["version"]["rollout"]["unit"] == "cat"
+
+
+class TestAClipThatIsSentAgainAfterARollback:
+    @pytest.fixture(autouse=True)
+    def two_looks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(submission, "_LOOKS", (0.0, 0.1))
+
+    @pytest.fixture
+    def faulty(self, connect: Any) -> Iterator[EmulatorProcess]:
+        """``sora_default`` is an emulator of its own that takes faults."""
+        with EmulatorProcess("--time-scale", "4", "--failure-rate", "0", "--lite", "--faults") as server:
+            connect(server.base_url)
+            yield server
+
+    def test_goes_to_the_baseline_where_the_server_refused_it_for_being_busy(
+        self, ledger: LedgerDouble, faulty: EmulatorProcess
+    ) -> None:
+        ledger.put(HERO)
+        faulty.arm(
+            {"kind": "delay", "route": "create", "times": None, "seconds": 0.5},
+            {"kind": "rate_limit", "route": "create", "times": 2, "retry_after": None},
+        )
+
+        def abort() -> None:
+            while not faulty.stats()["answers"].get("429"):
+                time.sleep(0.02)
+            ledger.abort()
+
+        thread = threading.Thread(target=abort)
+        thread.start()
+        made = run_task(clip(unit=TO_CANDIDATE))
+        thread.join()
+        assert (made["version"]["snapshot"], made["version"]["rollout"]["weight"]) == (BASELINE, 0)
+        assert made["attempts"] == {"submissions": 1, "first_attempt_failed": False}
+        assert faulty.stats()["jobs"]["created"] == 1
+
+    @pytest.mark.parametrize(("is_handled", "snapshot"), [(False, BASELINE), (True, CANDIDATE)])
+    @pytest.mark.parametrize("kind", ["http_error", "malformed"])
+    def test_goes_to_the_baseline_by_a_retry_unless_the_server_has_it(
+        self, kind: str, is_handled: bool, snapshot: str, ledger: LedgerDouble, faulty: EmulatorProcess
+    ) -> None:
+        ledger.put(HERO)
+        ti = TaskInstanceDouble()
+        faulty.arm({"kind": kind, "route": "create", "times": None, "handled": is_handled})
+        with pytest.raises(APIError):
+            run_task(clip(unit=TO_CANDIDATE), ti)
+        ledger.abort()
+        faulty.disarm()
+        made = run_task(clip(unit=TO_CANDIDATE), ti)
+        assert (made["version"]["snapshot"], made["attempts"]["submissions"]) == (snapshot, 1)
+        assert faulty.stats()["jobs"]["created"] == 1
 
 
 class TestAClipThatRendersDuringARollback:
@@ -513,6 +566,49 @@ class TestARollbackDuringABatch:
         withdrawn = [e["version"] for e in entries(summary).values() if e["version"]["variant"] == "baseline"]
         assert {version["snapshot"] for version in withdrawn} == {BASELINE}
         assert {version["rollout"]["weight"] for version in withdrawn} == {0}
+
+    @pytest.mark.parametrize("is_handled", [False, True])
+    def test_sends_nothing_again_to_a_candidate_whose_server_refused_it(
+        self,
+        is_handled: bool,
+        ledger: LedgerDouble,
+        connect: Any,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(guards, "FIRST_RETRY_PAUSE", 0.3)
+        plan = Rollout("hero", baseline=BASELINE, candidate=CANDIDATE, steps=[Step("100%", min_candidates=0)])
+        ledger.put(plan)
+        with EmulatorProcess("--time-scale", "16", "--failure-rate", "0", "--lite", "--faults") as server:
+            connect(server.base_url)
+            server.arm({"kind": "http_error", "route": "create", "times": None, "handled": is_handled})
+
+            def abort() -> None:
+                while server.stats()["answers"].get("503", 0) < 12:
+                    time.sleep(0.02)
+                ledger.abort()
+                time.sleep(0.3)
+                server.disarm()
+
+            thread = threading.Thread(target=abort)
+            thread.start()
+            with caplog.at_level("INFO"):
+                summary = run_task(batch(tmp_path, count=12, model=plan, max_in_flight=6))
+            thread.join()
+            created = server.stats()["jobs"]["created"]
+        assert (summary["succeeded"], created, summary["attempts"]["first_attempt_failed"]) == (12, 12, 0)
+        told = [line for line in caplog.messages if "The rollout hero is aborted since" in line]
+        assert len(told) == 1
+        assert "by somebody (Airflow's audit log names the user): hands with six fingers. " in told[0]
+        unsent, unanswered, with_it = map(int, re.findall(r"(\d+) (?:were not|have no|are with)", told[0]))
+        assert unsent + unanswered + with_it == 12
+        if is_handled:
+            assert with_it <= arms(summary)["candidate"] <= with_it + unanswered
+        else:
+            assert (with_it, arms(summary)) == (0, {"baseline": 12})
+            assert {each["version"]["rollout"]["weight"] for each in entries(summary).values()} == {0}
+        assert sum("answers to" in line or "answer to a" in line for line in caplog.messages) == 2
 
     def test_may_render_running_clips_anew_on_the_baseline(
         self, ledger: LedgerDouble, slow: EmulatorProcess, tmp_path: Path

@@ -221,6 +221,17 @@ class TestWhatAPersonWrites:
         assert told.weight_bp == 1000
         assert told.ignored[2]
 
+    @pytest.mark.parametrize(
+        ("extra", "why"),
+        [
+            ({"rollout_id": 7}, "its rollout_id cannot be read: 7 is no text"),
+            ({"evidence": 7}, "its evidence cannot be read: 7 is no object"),
+            ({"made_by": "anna"}, "its made_by cannot be read: 'anna' is no object"),
+        ],
+    )
+    def test_is_ignored_with_the_name_of_the_field_that_cannot_be_read(self, extra: dict[str, Any], why: str) -> None:
+        assert ledger(START, {"transition": "abort", **extra}).ignored[2] == why
+
     def test_ends_only_the_rollout_that_it_names(self) -> None:
         told = ledger(START, ABORT | {"rollout_id": "hero-videos/0"})
         assert told.weight_bp == 1000

@@ -139,9 +139,14 @@ class TestAStep:
 
     def test_is_told_all_that_is_wrong_with_it_at_once(self) -> None:
         assert step_refusal(10, bake=24, min_candidates=1.5, approval="yes") == (
-            'A step of a rollout cannot be used as it is: weight is a text such as "10%" or "12.5%", above 0 to 100 % '
-            "in steps of 0.01 %, not 10; bake is a timedelta from 0 to 365 days, not 24; min_candidates is a whole "
-            "number from 0 to 1,000,000, not 1.5; approval is True or False, not 'yes'."
+            'A step of a rollout cannot be used as it is, Step(10): weight is a text such as "10%" or "12.5%", above 0 '
+            "to 100 % in steps of 0.01 %, not 10; bake is a timedelta from 0 to 365 days, not 24; min_candidates is a "
+            "whole number from 0 to 1,000,000, not 1.5; approval is True or False, not 'yes'."
+        )
+
+    def test_is_told_which_one_it_is(self) -> None:
+        assert step_refusal("20%", bake=3).startswith(
+            "A step of a rollout cannot be used as it is, Step('20%'): bake is"
         )
 
     @pytest.mark.parametrize("bake", [timedelta(seconds=-1), timedelta(days=366), 24, "1 day", None])
