@@ -139,7 +139,16 @@ def get_provider_info() -> dict[str, object]:
                         "type": "string",
                         "example": "/opt/airflow/config/snapshots.toml",
                         "default": None,
-                    }
+                    },
+                    "media_roots": {
+                        "description": "Folders from which the pages in Airflow's UI show videos, with commas between "
+                        "them, written as output_path is: an absolute path, or a URL with its connection. Read by the "
+                        "API server. Empty: any folder where a video lies beside the sidecar of this provider.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@videos/clips, /mnt/videos",
+                        "default": None,
+                    },
                 },
             }
         },

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from sqlalchemy import MetaData, Table, create_engine, insert, select
 
+from airflow_provider_sora.media.archive import artifact_name
+
 #: When the first run began; each following one begins a day later.
 FIRST_RUN = datetime(2026, 11, 1, 2, tzinfo=UTC)
 
@@ -290,3 +292,8 @@ def result(**changes: Any) -> dict[str, Any]:
         "warnings": [],
         "error": given["error"],
     }
+
+
+def manifest_name(dag_id: str, run: tuple[int, str], task_id: str) -> str:
+    """How a batch calls its result manifest: no other file is read for it."""
+    return artifact_name(dag_id=dag_id, run_id=run[1], task_id=task_id, map_index=-1, snapshot="batch", suffix="jsonl")

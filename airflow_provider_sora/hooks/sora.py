@@ -97,7 +97,7 @@ class SoraHook(BaseHook):
         :raises CatalogError: an entry is malformed or contradicts another one.
         """
         return (
-            _configured_catalog()
+            configured_catalog()
             .extended(self.settings.snapshots, source=f"connection {self.sora_conn_id!r}")
             .with_names(versions=self.settings.versions, environments=self.settings.environments)
         )
@@ -372,7 +372,7 @@ class SoraHook(BaseHook):
         return dates
 
 
-def _configured_catalog() -> Catalog:
+def configured_catalog() -> Catalog:
     from airflow.sdk import conf
 
     path = conf.get("sora", "catalog", fallback=None)

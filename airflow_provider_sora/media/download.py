@@ -83,12 +83,12 @@ def _download(open_content: Callable[[], AbstractContextManager[Content]], part:
             digest.update(chunk)
             size += len(chunk)
             head += chunk[: max(_HEAD_BYTES - len(head), 0)]
-            if len(head) == _HEAD_BYTES and not _is_mp4(head):
+            if len(head) == _HEAD_BYTES and not is_mp4(head):
                 break
         kind, length = (content.media_type or "").partition(";")[0].strip().lower(), content.length
     if not size:
         raise DownloadError(f"the server sent an empty file ({kind or 'no media type'})")
-    if not _is_mp4(head):
+    if not is_mp4(head):
         came = f"{length if length is not None else size:,} bytes, {kind or 'no media type'}"
         raise DownloadError(f"the server sent {_looks_like(head)} ({came}) instead of an MP4 file")
     if length is not None and size != length:
@@ -99,7 +99,11 @@ def _download(open_content: Callable[[], AbstractContextManager[Content]], part:
     return Spooled(path=part, bytes=size, sha256=f"sha256:{digest.hexdigest()}", media_type=media_type)
 
 
-def _is_mp4(head: bytes) -> bool:
+def is_mp4(head: bytes) -> bool:
+    """Whether a file is an MP4 file.
+
+    :param head: its first bytes, at least eight.
+    """
     return head[4:8] == b"ftyp"
 
 

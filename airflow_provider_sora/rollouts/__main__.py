@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 from airflow_provider_sora.client.airflow_api import AirflowApi, Asset
-from airflow_provider_sora.exceptions import ConfigurationError, ResponseLostError, RolloutRefusedError, SoraError
-from airflow_provider_sora.rollouts import wording
+from airflow_provider_sora.exceptions import ConfigurationError, ResponseLostError, SoraError
+from airflow_provider_sora.rollouts import by_hand, wording
 from airflow_provider_sora.rollouts.explanation import Recomputation, Standing, recomputations, standing
-from airflow_provider_sora.rollouts.ledger import Entry, Event, LedgerError, State, Status, Transition
-from airflow_provider_sora.rollouts.marks import ABORT_KEY, CHECKPOINT_KEY, Marks, marked
+from airflow_provider_sora.rollouts.known import Known
+from airflow_provider_sora.rollouts.ledger import Entry, Event, Transition
+from airflow_provider_sora.rollouts.marks import ABORT_KEY, CHECKPOINT_KEY
 from airflow_provider_sora.rollouts.plan import ASSET_GROUP, ASSET_SCHEME
-from airflow_provider_sora.rollouts.wording import Known
 
 DEFAULT_API_URL: Final = "http://localhost:8080"
 
@@ -67,10 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         ("rollback", "the same, also after the candidate was promoted"),
         ("pause", "the weight stays as it is until SoraResumeRolloutOperator in a DAG resumes the rollout"),
     ):
-        by_hand = commands.add_parser(command, parents=[server], help=help_text)
-        by_hand.add_argument("name", metavar="NAME", help="name of the rollout")
-        by_hand.add_argument("--reason", required=True, metavar="TEXT", help="why, for those who read it later")
-        by_hand.add_argument("--rollout-id", metavar="ID", help="only if this run through the plan is under way")
+        braking = commands.add_parser(command, parents=[server], help=help_text)
+        braking.add_argument("name", metavar="NAME", help="name of the rollout")
+        braking.add_argument("--reason", required=True, metavar="TEXT", help="why, for those who read it later")
+        braking.add_argument("--rollout-id", metavar="ID", help="only if this run through the plan is under way")
     status = commands.add_parser("status", parents=[server], help="where a rollout stands, or all of them")
     status.add_argument("name", metavar="NAME", nargs="?", help="name of the rollout; without, all rollouts")
     explain = commands.add_parser("explain", parents=[server], help="each transition, and each verdict computed again")
@@ -124,31 +124,14 @@ def _ledger_of(api: AirflowApi, name: str, url: str) -> Asset:
 
 
 def _read(api: AirflowApi, asset: Asset) -> Known:
-    doubts = []
     events = api.events(asset.id)
-    stored_at = {event.id: event.at for event in events}
-    if asset.last_event_id is not None and asset.last_event_id not in stored_at:
-        doubts.append(
-            f"Event {asset.last_event_id} of {asset.name} is not shown to this user, who may not read the DAG that "
-            "made it: what is said here may be wrong. Ask as a user who may read all DAGs."
-        )
-    checkpoint = None
-    if (kept := api.state_store(asset.id, CHECKPOINT_KEY)) is not None:
-        try:
-            checkpoint = State.from_dict(kept)
-        except LedgerError as error:
-            doubts.append(f"The checkpoint of {asset.name} was left aside: {error}.")
-    in_store = api.state_store(asset.id, ABORT_KEY)
-    marks = Marks.read(in_store, name=asset.name)
-    if (doubt := marks.doubt(asset.name)) is not None:
-        doubts.append(doubt)
-    return Known(
-        name=asset.name,
-        ledger=marks.fold(events, checkpoint=checkpoint),
-        stored_at=stored_at,
-        marks=in_store,
-        aborted=marks.by_rollout,
-        doubts=doubts,
+    latest = asset.last_event_id
+    return Known.read(
+        asset.name,
+        events,
+        checkpoint=api.state_store(asset.id, CHECKPOINT_KEY),
+        marks=api.state_store(asset.id, ABORT_KEY),
+        hidden=None if latest in {None, *(event.id for event in events)} else latest,
     )
 
 
@@ -162,11 +145,10 @@ def _read_aloud(api: AirflowApi, asset: Asset) -> Known:
 def _by_hand(api: AirflowApi, arguments: argparse.Namespace, *, user: str) -> int:
     began = time.monotonic()
     asset = _ledger_of(api, arguments.name, arguments.api_url)
-    word = Transition(arguments.command)
-    # Airflow's clock tells when it was made: this machine's may be wrong.
-    entry = Entry(transition=word, rollout_id=arguments.rollout_id, reason=arguments.reason, made_by={"user": user})
+    word, rollout_id = Transition(arguments.command), arguments.rollout_id
+    entry = by_hand.brake(word, rollout_id=rollout_id, reason=arguments.reason, user=user)
     if word is Transition.ABORT:
-        _refuse_if_promoted(api, asset, arguments.rollout_id)
+        _refuse_if_promoted(api, asset, rollout_id)
     # The brake first; only then is looked at what it came to.
     try:
         event = api.create_event(asset.id, entry.to_dict())
@@ -181,62 +163,29 @@ def _by_hand(api: AirflowApi, arguments: argparse.Namespace, *, user: str) -> in
             f"The {word} was written as event {event.id}. What it came to could not be read: {error} "
             f"`status {asset.name}` shows it."
         ) from None
-    if word is not Transition.PAUSE:
-        _mark(api, asset, known, entry, event)
+    _mark(api, asset, known, entry, event)
     took = time.monotonic() - began
-    state = known.ledger.state
-    ignored = known.ledger.ignored.get(event.id)
-    if ignored is None and state is not None:
-        _print(wording.in_force(state), f"It took {took:.2f} s.")
-        return 0
-    if state is not None and _is_done(word, state, arguments.rollout_id):
-        _print(f"already {wording.status_words(state.status)}, {wording.when_and_by(state)}", wording.in_force(state))
-        return 0
-    as_far = ", as far as this user may read" if known.doubts else ""
-    standing_now = "All clips go to the baseline." if state is None else wording.in_force(state)
-    raise SoraError(
-        f"The {word} was written as event {event.id} and counts for nothing{as_far}: {ignored}. {standing_now}"
-    )
+    _print(*by_hand.outcome(known, event, word, rollout_id))
+    if event.id not in known.ledger.ignored:
+        _print(f"It took {took:.2f} s.")
+    return 0
 
 
 def _refuse_if_promoted(api: AirflowApi, asset: Asset, rollout_id: str | None) -> None:
-    """An abort would take a promoted rollout back at any age. Where anything is in doubt, it is written all the same.
-
-    :raises RolloutRefusedError: the rollout was promoted.
-    """
     try:
         known = _read(api, asset)
     except SoraError:
         return
-    state = known.ledger.state
-    if state is None or state.status is not Status.PROMOTED or known.doubts:
-        return
-    if rollout_id in (None, state.rollout_id):
-        raise RolloutRefusedError(f"Nothing was written. {wording.promoted(state, now=datetime.now(UTC))}")
+    by_hand.refuse_if_promoted(known, rollout_id, now=datetime.now(UTC))
 
 
 def _mark(api: AirflowApi, asset: Asset, known: Known, entry: Entry, event: Event) -> None:
-    """Note the end of a rollout beside its events too, which `airflow db clean` may remove one day."""
-    state = known.ledger.state
-    if state is None or not _is_done(entry.transition, state, entry.rollout_id):
+    if (marks := by_hand.marks_with(known, entry, event)) is None:
         return
-    if state.rollout_id in known.aborted:
-        return
-    mark = {"made_at": event.at, "made_by": dict(entry.made_by), "reason": entry.reason}
     try:
-        api.set_state_store(asset.id, ABORT_KEY, marked(known.marks, state.rollout_id, mark))
+        api.set_state_store(asset.id, ABORT_KEY, marks)
     except SoraError as error:
-        _print(
-            f"warning: The {entry.transition} counts as event {event.id}, and could not be noted in the asset's state "
-            f"store as well: {error} It is forgotten if that event is purged before any task of the rollout has read "
-            "it.",
-            file=sys.stderr,
-        )
-
-
-def _is_done(word: Transition, state: State, rollout_id: str | None) -> bool:
-    done = {Status.PAUSED} if word is Transition.PAUSE else {Status.ABORTED, Status.ROLLED_BACK}
-    return state.status in done and rollout_id in (None, state.rollout_id)
+        _print(f"warning: {by_hand.not_marked(entry, event, error)}", file=sys.stderr)
 
 
 def _status(api: AirflowApi, arguments: argparse.Namespace) -> int:

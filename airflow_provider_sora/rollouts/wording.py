@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from airflow_provider_sora.rollouts.explanation import Recomputation, Standing
-from airflow_provider_sora.rollouts.ledger import Entry, Ledger, State, Status
+from airflow_provider_sora.rollouts.known import Known
+from airflow_provider_sora.rollouts.ledger import Entry, State, Status
 from airflow_provider_sora.timestamps import parse_isoformat
 
 _OVERVIEW: Final = ("rollout", "status", "step", "weight", "baseline", "candidate", "at this step since")
@@ -21,27 +21,16 @@ _IN_FLIGHT: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """What Airflow told of a rollout.
-
-    :param name: of the rollout.
-    :param ledger: what its events come to.
-    :param stored_at: when Airflow stored each event, by its number.
-    :param marks: of aborts outside of the events, as the asset's state store has them; None where it has none.
-    :param aborted: the same, by ``rollout_id``.
-    :param doubts: why the ledger may not be the whole truth, as sentences.
-    """
-
-    name: str
-    ledger: Ledger
-    stored_at: Mapping[int, str]
-    marks: object
-    aborted: Mapping[str, Mapping[str, Any]]
-    doubts: Sequence[str]
-
-
 def in_force(state: State) -> str:
+    """What becomes of new clips and, where it is paused, what lets it go on; in one line.
+
+    :param state: where the rollout stands.
+    """
+    how_on = " SoraResumeRolloutOperator in a DAG resumes it." if state.status is Status.PAUSED else ""
+    return stands(state) + how_on
+
+
+def stands(state: State) -> str:
     """What becomes of new clips, in one line.
 
     :param state: where the rollout stands.
@@ -56,8 +45,7 @@ def in_force(state: State) -> str:
             f"Running candidate jobs: policy {_IN_FLIGHT[plan.in_flight]}."
         )
     why = "" if state.paused_for is None else f" ({state.paused_for})"
-    how_on = " SoraResumeRolloutOperator in a DAG resumes it." if state.status is Status.PAUSED else ""
-    return f"{plan.name}: {status_words(state.status)}{why}, {share} of the units go to {plan.candidate}.{how_on}"
+    return f"{plan.name}: {status_words(state.status)}{why}, {share} of the units go to {plan.candidate}."
 
 
 def promoted(state: State, *, now: datetime) -> str:
@@ -68,7 +56,7 @@ def promoted(state: State, *, now: datetime) -> str:
     """
     plan, age = state.plan, now - parse_isoformat(state.changed_at)
     return (
-        f"{plan.name} was promoted {_hours(age)} ago, at {state.changed_at} by {_who(state.made_by)}: there is nothing "
+        f"{plan.name} was promoted {_hours(age)} ago, at {state.changed_at} by {who(state.made_by)}: there is nothing "
         f"to abort. To go back from {plan.candidate} to {plan.baseline} with all new clips, use `rollback`."
     )
 
@@ -86,7 +74,21 @@ def when_and_by(state: State) -> str:
 
     :param state: where the rollout stands.
     """
-    return f"since {state.changed_at} by {_who(state.made_by)}"
+    return f"since {state.changed_at} by {who(state.made_by)}"
+
+
+def who(made_by: object) -> str:
+    """Who made a transition.
+
+    :param made_by: as the ledger has it, which may be anything in what was written by hand.
+    """
+    told = made_by if isinstance(made_by, Mapping) else {}
+    if "user" in told:
+        return str(told["user"])
+    if "dag_id" not in told:
+        return "somebody (Airflow's audit log names the user)"
+    index = "" if told.get("map_index", -1) == -1 else f" [{told['map_index']}]"
+    return f"{told['dag_id']}.{told.get('task_id')}{index} in {told.get('run_id')}"
 
 
 def overview(rollouts: Iterable[Known]) -> Iterator[str]:
@@ -121,7 +123,7 @@ def explanation(known: Known, again: Mapping[int, Recomputation]) -> Iterator[st
     :param again: its verdicts, computed again, by the number of their event.
     """
     for number, entry in known.ledger.history:
-        yield f"event {number}  {made_at(known, number, entry)}  {entry.transition} by {_who(entry.made_by)}"
+        yield f"event {number}  {made_at(known, number, entry)}  {entry.transition} by {who(entry.made_by)}"
         if entry.state is not None:
             yield f"    {_after(entry.state)}"
         if entry.reason:
@@ -129,8 +131,8 @@ def explanation(known: Known, again: Mapping[int, Recomputation]) -> Iterator[st
         if number in again:
             yield from (f"    {line}" for line in _judged(again[number]))
     for rollout_id, mark in known.aborted.items():
-        when, who = mark.get("made_at") or "at no known time", _who(mark.get("made_by"))
-        yield f"abort of {rollout_id} in the asset's state store  {when}  by {who}"
+        when = mark.get("made_at") or "at no known time"
+        yield f"abort of {rollout_id} in the asset's state store  {when}  by {who(mark.get('made_by'))}"
         yield f"    reason: {mark.get('reason') or 'none given'}"
     yield from (f"event {number} was ignored: {why}" for number, why in known.ledger.ignored.items())
 
@@ -192,16 +194,6 @@ def _judged(told: Recomputation) -> Iterator[str]:
         yield f"{verdict.conclusion}, {verdict.action} ({verdict.reason}): {verdict.message}"
     yield "agrees" if told.agrees else "DOES NOT AGREE:"
     yield from (f"  {difference}" for difference in told.differences)
-
-
-def _who(made_by: object) -> str:
-    told = made_by if isinstance(made_by, Mapping) else {}
-    if "user" in told:
-        return str(told["user"])
-    if "dag_id" not in told:
-        return "somebody (Airflow's audit log names the user)"
-    index = "" if told.get("map_index", -1) == -1 else f" [{told['map_index']}]"
-    return f"{told['dag_id']}.{told.get('task_id')}{index} in {told.get('run_id')}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

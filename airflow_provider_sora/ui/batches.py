@@ -1,3 +1,154 @@
-from fastapi import APIRouter
+"""Pages about batches: all of them, one of them, and its result manifest."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi import APIRouter, HTTPException, Path, Query, Request, status
+from fastapi.responses import Response, StreamingResponse
+
+from airflow_provider_sora.batches.summary import ItemOutcome
+from airflow_provider_sora.exceptions import OutputPathUnavailableError, SoraError
+from airflow_provider_sora.media.text_files import InputFile
+from airflow_provider_sora.ui.access import ReadableDags, reads_dag, reads_xcoms
+from airflow_provider_sora.ui.batch_manifest import (
+    EntryPage,
+    ForeignManifestError,
+    Place,
+    checked_copy,
+    chunks,
+    manifest_file,
+    read_page,
+)
+from airflow_provider_sora.ui.batch_queries import RUNNING, STATES, batch_page, one_batch
+from airflow_provider_sora.ui.batch_view import Batch, Mark
+from airflow_provider_sora.ui.clips import TaskKey
+from airflow_provider_sora.ui.pages import page
 
 router = APIRouter()
+
+#: A page about what runs is asked for again after so many seconds.
+REFRESH: Final = 10
+
+#: No text of a database has a NUL.
+_Name = Annotated[str, Path(pattern=r"^[^\x00]+$")]
+_Index = Annotated[int, Path(ge=-1, lt=2**31)]
+_Number = Annotated[int, Query(ge=0, lt=2**48)]
+
+_PATH: Final = "/batches/{dag_id}/{run_id}/{task_id}/{map_index}"
+
+
+@router.get("/batches", dependencies=[reads_xcoms])
+def batches(
+    request: Request,
+    session: SessionDep,
+    readable: ReadableDags,
+    dag_id: str = "",
+    state: str = "",
+    after: str = "",
+) -> Response:
+    """All batches of the DAGs that the user may read."""
+    now = datetime.now(UTC)
+    state = state if state in (RUNNING, *STATES) else ""
+    found = batch_page(
+        session,
+        dag_ids=readable & {dag_id} if dag_id else readable,
+        state=state or None,
+        mark=Mark.read(after),
+        now=now,
+    )
+    return page(
+        request,
+        "batches.html",
+        batches=found.batches,
+        following=found.following,
+        dag_id=dag_id,
+        dag_ids=sorted({batch.dag_id for batch in found.batches}),
+        state=state,
+        states={RUNNING: "running", "success": "succeeded", "failed": "failed"},
+        is_first=not after,
+        refresh=REFRESH if not after and any(batch.is_running for batch in found.batches) else 0,
+        now=now,
+    )
+
+
+@router.get(_PATH, dependencies=[reads_dag])
+def batch(
+    request: Request,
+    session: SessionDep,
+    dag_id: _Name,
+    run_id: _Name,
+    task_id: _Name,
+    map_index: _Index,
+    outcome: str = "",
+    position: _Number = 0,
+    offset: _Number = 0,
+) -> Response:
+    """One batch, and its items."""
+    found = _found(session, dag_id, run_id, task_id, map_index)
+    wanted = ItemOutcome(outcome) if outcome in list(ItemOutcome) else None
+    entries, fault = None, None
+    if found.is_final or not found.is_running:
+        entries, fault = _entries(found, wanted, Place(position=position, offset=offset))
+    return page(
+        request,
+        "batch.html",
+        batch=found,
+        entries=entries,
+        fault=fault,
+        outcome=wanted,
+        outcomes=list(ItemOutcome),
+        is_first=offset == 0,
+        refresh=REFRESH if found.is_running else 0,
+        now=datetime.now(UTC),
+    )
+
+
+@router.get(f"{_PATH}/manifest", dependencies=[reads_dag])
+def manifest(session: SessionDep, dag_id: _Name, run_id: _Name, task_id: _Name, map_index: _Index) -> Response:
+    """The result manifest of a batch, as it is."""
+    found = _found(session, dag_id, run_id, task_id, map_index)
+    try:
+        file = _manifest_of(found)
+        copy = checked_copy(file)
+    except ForeignManifestError as error:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, str(error)) from error
+    except OutputPathUnavailableError as error:
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, str(error)) from error
+    except SoraError as error:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, str(error)) from error
+    name = quote(file.path.rpartition("/")[2], safe="")
+    return StreamingResponse(
+        chunks(copy),
+        media_type="application/x-ndjson",
+        headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
+    )
+
+
+def _found(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: int) -> Batch:
+    found = one_batch(session, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    if found is None:
+        raise HTTPException(
+            status.HTTP_404_NOT_FOUND,
+            "This task instance is no batch, or what it left was removed: its XComs were deleted, or Airflow cleared "
+            "them for a new attempt that has not begun yet.",
+        )
+    return found
+
+
+def _entries(found: Batch, outcome: ItemOutcome | None, place: Place) -> tuple[EntryPage | None, str | None]:
+    """The entries, or why there are none."""
+    if found.summary is None:
+        return None, None
+    try:
+        return read_page(_manifest_of(found), outcome=outcome, place=place), None
+    except SoraError as error:
+        return None, str(error)
+
+
+def _manifest_of(found: Batch) -> InputFile:
+    address = "" if found.summary is None else found.summary.manifest
+    return manifest_file(TaskKey(found.dag_id, found.run_id, found.task_id, found.map_index), address)

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self, TypeGuard
 
+from airflow_provider_sora.exceptions import SoraError
 from airflow_provider_sora.videos.job import JobStatus
 
 #: Entries of manifests that one page looks through at most: a filter that nothing suits must not read them all.
@@ -305,7 +306,7 @@ class Page:
 def page_of(
     sources: Iterable[Source],
     *,
-    entries_of: Callable[[str], Iterable[Mapping[str, Any]]],
+    entries_of: Callable[[TaskKey, str], Iterable[Mapping[str, Any]]],
     wanted: Filters,
     size: int,
     before: Cursor | None = None,
@@ -314,7 +315,7 @@ def page_of(
     """The clips of some task instances, those of batches among them.
 
     :param sources: the newest first, beginning with that of the cursor.
-    :param entries_of: reads a result manifest; what it raises is told, and its batch left out.
+    :param entries_of: reads the result manifest of a task; what it raises is told, and its batch left out.
     :param wanted: which clips.
     :param size: how many at most.
     :param before: where the page before this one ended.
@@ -344,7 +345,7 @@ def page_of(
 
 
 def _clips(
-    source: Source, entries_of: Callable[[str], Iterable[Mapping[str, Any]]], skipped: int, unread: list[str]
+    source: Source, entries_of: Callable[[TaskKey, str], Iterable[Mapping[str, Any]]], skipped: int, unread: list[str]
 ) -> Iterator[tuple[int | None, Clip | None]]:
     if not source.is_batch:
         yield None, clip_of(source)
@@ -352,8 +353,8 @@ def _clips(
     if source.manifest is None:
         return
     try:
-        for number, entry in enumerate(entries_of(source.manifest)):
+        for number, entry in enumerate(entries_of(source.task, source.manifest)):
             if number >= skipped:
                 yield number, clip_of_entry(source, entry)
-    except Exception as error:
+    except SoraError as error:
         unread.append(f"{source.task.dag_id}, {source.task.task_id}, {source.task.run_id}: {error}")

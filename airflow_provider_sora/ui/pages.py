@@ -67,13 +67,16 @@ class Links:
         """
         return self._airflow + _path(parts)
 
-    def task(self, task: TaskKey) -> str:
+    def task(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
         """A task instance in Airflow.
 
-        :param task: which one.
+        :param dag_id: its DAG.
+        :param run_id: its run.
+        :param task_id: its task.
+        :param map_index: of a mapped task; -1 otherwise.
         """
-        mapped = ("mapped", task.map_index) if task.map_index >= 0 else ()
-        return self.airflow("dags", task.dag_id, "runs", task.run_id, "tasks", task.task_id, *mapped)
+        mapped = ("mapped", map_index) if map_index >= 0 else ()
+        return self.airflow("dags", dag_id, "runs", run_id, "tasks", task_id, *mapped)
 
 
 def _path(parts: tuple[str | int, ...]) -> str:

@@ -9,8 +9,9 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, HTTPException, Query, Request, status
 from fastapi.responses import Response
 
-from airflow_provider_sora.media.manifests import read_manifest
+from airflow_provider_sora.exceptions import SoraError
 from airflow_provider_sora.ui.access import reads_dag
+from airflow_provider_sora.ui.batch_manifest import ForeignManifestError, entries_of
 from airflow_provider_sora.ui.clip_queries import rollout_of, source_of
 from airflow_provider_sora.ui.clips import Clip, Source, TaskKey, clip_of, clip_of_entry
 from airflow_provider_sora.ui.pages import page
@@ -48,9 +49,12 @@ def _of_item(source: Source, item: str) -> Clip:
     if source.manifest is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "This batch has no result manifest yet.")
     try:
-        entry = next((entry for entry in read_manifest(source.manifest) if entry.get("key") == item), None)
-    except Exception as error:
-        raise HTTPException(status.HTTP_502_BAD_GATEWAY, f"The result manifest could not be read: {error}") from error
+        found = entries_of(source.task, source.manifest)
+        entry = next((entry for entry in found if entry.get("key") == item), None)
+    except ForeignManifestError as error:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, str(error)) from error
+    except SoraError as error:
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, str(error)) from error
     clip = None if entry is None else clip_of_entry(source, entry)
     if clip is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "This batch rendered no such item.")

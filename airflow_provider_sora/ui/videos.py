@@ -9,8 +9,8 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from airflow_provider_sora.media.manifests import read_manifest
 from airflow_provider_sora.ui.access import ReadableDags, logged_in, reads_xcoms
+from airflow_provider_sora.ui.batch_manifest import entries_of
 from airflow_provider_sora.ui.clip_queries import sources, suggestions
 from airflow_provider_sora.ui.clips import Cursor, Filters, Status, page_of
 from airflow_provider_sora.ui.pages import Links, page
@@ -61,7 +61,7 @@ def videos(
     # What is read of manifests may take its time, and the database is not needed any more.
     session.close()
     shown = page_of(
-        found, entries_of=read_manifest, wanted=wanted, size=PAGE_SIZE, before=cursor, is_last=len(found) < limit
+        found, entries_of=entries_of, wanted=wanted, size=PAGE_SIZE, before=cursor, is_last=len(found) < limit
     )
     chosen = {
         "dag_id": dag_id,

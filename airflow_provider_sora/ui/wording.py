@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from airflow_provider_sora.timestamps import parse_isoformat
@@ -88,4 +88,4 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def _parsed(moment: str | datetime) -> datetime:
-    return parse_isoformat(moment) if isinstance(moment, str) else moment
+    return (parse_isoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)

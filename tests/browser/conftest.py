@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser_login import log_in
 
 if TYPE_CHECKING:
     from airflow_stack import AirflowStack
@@ -34,11 +35,5 @@ def page(chromium: Any, airflow_stack: AirflowStack) -> Iterator[Page]:
     """A page in which ``admin`` is logged in."""
     context = chromium.new_context(viewport={"width": 1400, "height": 1800}, base_url=airflow_stack.base_url)
     context.set_default_timeout(30_000)
-    page = context.new_page()
-    page.goto("/auth/login")
-    page.locator("input[name=username]").fill("admin")
-    page.locator("input[name=password]").fill("admin")
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: "/auth/login" not in url)
-    yield page
+    yield log_in(context.new_page(), "admin")
     context.close()

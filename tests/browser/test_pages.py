@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from airflow_stack import AirflowStack
+from browser_login import log_in
 
 if TYPE_CHECKING:
     from airflow_api import DagRun
@@ -133,3 +134,44 @@ class TestAClip:
         path = f"/sora/content/page_clips/{quote(clips.run_id, safe='')}/render/0/sidecar"
         told: Any = airflow_stack.request("GET", path, user="viewer").json()
         assert told["request"]["prompt"] == "A kite over the sea"
+
+
+class TestARollout:
+    @pytest.fixture
+    def watched(self, airflow_stack: AirflowStack) -> DagRun:
+        """A rollout that gives the candidate everything."""
+        run = airflow_stack.run("page_switch", timeout=120)
+        assert run.state == "success", airflow_stack.report(run.dag_id, run.run_id)
+        return run
+
+    def variant(self, airflow_stack: AirflowStack) -> Any:
+        """The arm of the next clip."""
+        run = airflow_stack.run("page_watched", timeout=120)
+        return airflow_stack.xcom("page_watched", run.run_id, "render")["version"]["variant"]
+
+    def test_is_rolled_back_from_its_page_and_the_next_clip_goes_to_the_baseline(
+        self, page: Page, watched: DagRun, airflow_stack: AirflowStack, complaints: list[str]
+    ) -> None:
+        assert self.variant(airflow_stack) == "candidate"
+        page.goto("/plugin/sora/sora/rollouts")
+        inner = frame(page)
+        inner.get_by_role("link", name="watched", exact=True).click()
+        inner.get_by_role("button", name="Roll back").wait_for()
+        inner.get_by_label("Reason").fill("hands with six fingers & <b>")
+        inner.get_by_role("button", name="Roll back").click()
+        inner.get_by_role("heading", level=1).get_by_text("aborted").wait_for()
+        assert inner.get_by_text("hands with six fingers & <b>").first.is_visible()
+        assert self.variant(airflow_stack) == "baseline"
+        logged = airflow_stack.rest("GET", "/eventLogs", params={"event": "sora.rollout"})["event_logs"]
+        assert [entry["owner"] for entry in logged] == ["admin"]
+        assert "six fingers" in logged[0]["extra"]
+
+    def test_has_no_buttons_for_who_may_not_use_them(
+        self, chromium: Any, watched: DagRun, airflow_stack: AirflowStack
+    ) -> None:
+        context = chromium.new_context(base_url=airflow_stack.base_url)
+        viewer = log_in(context.new_page(), "viewer")
+        viewer.goto("/plugin/sora/sora/rollouts/watched")
+        frame(viewer).get_by_role("heading", level=1).wait_for()
+        assert frame(viewer).get_by_role("button").count() == 0
+        context.close()

@@ -48,7 +48,7 @@ def batch(number: int, count: int) -> Source:
     return source(number, left={"items": count, "manifest": f"s3://videos/{number}-{count}.jsonl"})
 
 
-def entries_of(uri: str) -> Iterable[dict[str, Any]]:
+def entries_of(task: TaskKey, uri: str) -> Iterable[dict[str, Any]]:
     """The entries of the manifest of :func:`batch`."""
     name = uri.rpartition("/")[2].partition(".")[0]
     for number in range(int(name.partition("-")[2])):
@@ -182,7 +182,7 @@ class TestAPage:
         assert page_of([running], entries_of=entries_of, wanted=Filters(), size=9).clips == ()
 
     def test_tells_of_a_manifest_that_cannot_be_read_and_shows_the_rest(self) -> None:
-        def broken(uri: str) -> Iterable[dict[str, Any]]:
+        def broken(task: TaskKey, uri: str) -> Iterable[dict[str, Any]]:
             raise ConfigurationError("The result manifest is gone.")
 
         page = page_of([batch(2, 3), source(1)], entries_of=broken, wanted=Filters(), size=9)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from airflow_stack import AirflowStack
-from metadata_rows import FIRST_RUN, MetadataRows, result
+from metadata_rows import FIRST_RUN, MetadataRows, manifest_name, result
 
 pytestmark = pytest.mark.system
 
@@ -63,7 +63,7 @@ def films(rows: MetadataRows, tmp_path_factory: pytest.TempPathFactory) -> str:
         [{**result(prompt="unseen", snapshot="sora-2-2025-10-06"), "return_value": None}],
         task_id="wide",
     )
-    manifest = tmp_path_factory.mktemp("batch") / "night.jsonl"
+    manifest = tmp_path_factory.mktemp("batch") / manifest_name(dag_id, third, "night")
     lines = [
         {
             **result(prompt=f"item {number}", variant=("baseline", "candidate")[number % 2]),
@@ -139,12 +139,27 @@ class TestVideos:
         dag_id = rows.dag()
         run, later = rows.runs(dag_id, 2)
         rows.tasks(dag_id, run, [result(prompt="there")])
-        rows.tasks(
-            dag_id, later, [{"items": 3, "manifest": str(tmp_path / "gone.jsonl"), "version": result()["version"]}]
-        )
+        gone = str(tmp_path / manifest_name(dag_id, later, "render"))
+        rows.tasks(dag_id, later, [{"items": 3, "manifest": gone, "version": result()["version"]}])
         text = shown(pages, dag_id=dag_id)
         assert titles(text) == ["there"]
         assert "A batch is not shown." in text
+
+    @pytest.mark.parametrize(
+        "address", ["/etc/passwd", "http://127.0.0.1:1/{name}", "zip://x::/srv/{name}", "/srv/../{name}"]
+    )
+    def test_of_a_manifest_that_is_elsewhere_are_not_read(
+        self, address: str, pages: AirflowStack, rows: MetadataRows
+    ) -> None:
+        dag_id = rows.dag()
+        (run,) = rows.runs(dag_id)
+        place = address.format(name=manifest_name(dag_id, run, "render"))
+        rows.tasks(dag_id, run, [{"items": 3, "manifest": place, "version": result()["version"]}])
+        text = shown(pages, dag_id=dag_id)
+        assert "A batch is not shown." in text
+        assert "root:" not in text
+        task = f"/sora/tasks/{dag_id}/{quote(run[1])}/render/-1"
+        assert pages.request("GET", task, params={"item": "k1"}).status_code == 403
 
     def test_show_no_markup_of_their_authors(self, pages: AirflowStack, rows: MetadataRows) -> None:
         dag_id = rows.dag()

@@ -49,7 +49,8 @@ async function act(event) {
   buttons.forEach((button) => { button.disabled = true; });
   told.textContent = "…";
   try {
-    const answer = await fetch(form.action, {
+    // Not form.action: its buttons are called so.
+    const answer = await fetch(form.getAttribute("action"), {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Sora-Action": "1" },
       body: JSON.stringify(body),

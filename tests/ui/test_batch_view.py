@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from metadata_rows import result
+
+from airflow_provider_sora.batches.progress import progress_line
+from airflow_provider_sora.batches.summary import ItemOutcome, Tally, blank_entry
+from airflow_provider_sora.ui.batch_summary import Outcomes, Summary
+from airflow_provider_sora.ui.batch_view import Batch, Entry, Mark
+
+NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda each: st.lists(each, max_size=2) | st.dictionaries(st.text(max_size=4), each, max_size=2),
+    max_leaves=4,
+)
+
+
+def entry(key: str, outcome: str, **changes: Any) -> dict[str, Any]:
+    return {"key": key, "place": f"line {key}", "outcome": outcome, "labels": {}} | result(**changes)
+
+
+def summary(*entries: dict[str, Any], stopped: tuple[str, str] | None = None) -> dict[str, Any]:
+    tally = Tally()
+    for each in entries:
+        tally.add(each)
+    return tally.summary(manifest="/v/m.jsonl", began_at=NOW - timedelta(minutes=5), ended_at=NOW, stopped=stopped)
+
+
+def read(**changes: Any) -> Batch | None:
+    return Batch.read(
+        **{
+            "dag_id": "dag",
+            "run_id": "run",
+            "task_id": "render",
+            "map_index": -1,
+            "state": "success",
+            "start_date": NOW - timedelta(minutes=6),
+            "end_date": NOW,
+            "result": summary(entry("a", "succeeded")),
+            "version": {"snapshot": "sora-2-2025-10-06"},
+            "progress": None,
+            "is_batch": False,
+        }
+        | changes
+    )
+
+
+class TestSummaries:
+    def test_what_a_batch_returns_is_read(self) -> None:
+        failure = {"code": "internal_error", "message": "x", "job": "failed"}
+        told = Summary.read(
+            summary(
+                entry("a", "succeeded"),
+                entry("b", "failed", status="failed", error=failure),
+                stopped=("deadline", "Over."),
+            )
+        )
+        assert told is not None
+        assert (told.total, told.succeeded, told.without_clip, told.open) == (2, 1, 1, 0)
+        assert told.errors == {"internal_error": 1}
+        assert told.snapshots == {"sora-2-2025-12-08": Outcomes(succeeded=1, failed=1)}
+        assert told.render_seconds["p50"] == 41.2
+        assert (told.stopped_by, told.stopped_because) == ("deadline", "Over.")
+
+    @pytest.mark.parametrize("value", [None, [], "x", {}, {"manifest": 7, "items": 1}, {"manifest": "m", "items": 2}])
+    def test_another_shape_is_none(self, value: object) -> None:
+        assert Summary.read(value) is None
+
+    @settings(suppress_health_check=[HealthCheck.too_slow])
+    @given(st.dictionaries(st.sampled_from(sorted(summary(entry("a", "succeeded")))), ANYTHING))
+    def test_no_value_in_it_is_more_than_a_page_can_bear(self, changes: dict[str, Any]) -> None:
+        told = Summary.read(summary(entry("a", "succeeded")) | changes)
+        if told is not None:
+            assert told.open >= 0
+            assert sum(each.width for each in told.bar) <= 1001
+
+    def test_while_it_runs_all_items_are_those_of_its_line(self) -> None:
+        line = progress_line(done=1, total=1200, failed=0, in_flight=50, per_minute=3, cost_usd=None, eta_seconds=None)
+        told = Summary.read(summary(entry("a", "succeeded")) | {"in_flight": 50, "progress": line})
+        assert told is not None
+        assert (told.total, told.open) == (1200, 1199)
+        assert told.told == "1 succeeded, 50 in flight, 1,149 left"
+
+    def test_the_bar_has_no_part_without_items_and_is_as_wide_as_all(self) -> None:
+        told = Summary.read(summary(entry("a", "succeeded"), *[_left(str(each)) for each in range(3)]))
+        assert told is not None
+        assert [(each.kind, each.x, each.width) for each in told.bar] == [("good", 0.0, 250.0), ("off", 250.0, 750.0)]
+
+
+class TestBatches:
+    def test_a_task_that_hands_a_summary_on_is_none(self) -> None:
+        assert read(version=None) is None
+
+    def test_a_merge_has_no_version_and_is_one(self) -> None:
+        found = read(version=None, result=summary(entry("a", "succeeded")) | {"missing_parts": 0})
+        assert found is not None
+        assert found.is_merge
+
+    def test_what_was_killed_shows_its_last_numbers(self) -> None:
+        found = read(state="failed", result=None, progress=summary(entry("a", "succeeded")), is_batch=True)
+        assert found is not None
+        assert found.summary is not None
+        assert not found.is_final
+
+    def test_a_batch_that_told_nothing_yet_is_one(self) -> None:
+        found = read(state="running", result=None, version=None, is_batch=True, end_date=None)
+        assert found is not None
+        assert found.is_running
+        assert found.seconds(NOW) == 360
+
+    def test_the_arms_of_a_rollout_have_their_counts(self) -> None:
+        arms = {"name": "hero", "weight": 2500, "baseline": "sora-2-2025-10-06", "candidate": "sora-2-2025-12-08"}
+        found = read(version={"snapshot": "sora-2-2025-10-06", "rollout": arms})
+        assert found is not None
+        baseline, candidate = found.arms
+        assert (baseline.name, baseline.weight, baseline.outcomes) == ("baseline", 0.75, Outcomes())
+        assert (candidate.name, candidate.weight, candidate.outcomes) == ("candidate", 0.25, Outcomes(succeeded=1))
+
+    def test_an_arm_that_may_be_among_the_others_has_no_counts(self) -> None:
+        arms = {"name": "hero", "weight": 2500, "baseline": "sora-2-2025-10-06", "candidate": "sora-2-2025-12-08"}
+        told = summary(entry("a", "succeeded")) | {"snapshots": {"other": {"succeeded": 1, "failed": 0}}}
+        found = read(version={"snapshot": "sora-2-2025-10-06", "rollout": arms}, result=told)
+        assert found is not None
+        assert [arm.outcomes for arm in found.arms] == [None, None]
+
+    @given(ANYTHING, ANYTHING, ANYTHING)
+    def test_whatever_stands_there_it_can_be_shown(self, told: object, version: object, progress: object) -> None:
+        found = read(result=told, version=version, progress=progress, is_batch=True)
+        assert found is not None
+        assert (found.snapshots, found.arms, found.rollout) is not None
+
+
+class TestEntries:
+    def test_what_a_batch_writes_is_read(self) -> None:
+        told = Entry.read(json.loads(json.dumps(entry("a", "succeeded", variant="candidate"))))
+        assert told is not None
+        assert (told.key, told.outcome, told.variant, told.seconds, told.cost) == (
+            "a",
+            ItemOutcome.SUCCEEDED,
+            "candidate",
+            41.2,
+            0.4,
+        )
+
+    def test_an_item_that_was_not_begun_is_read(self) -> None:
+        told = Entry.read(_left("a"))
+        assert told is not None
+        assert (told.outcome, told.code, told.message) == (ItemOutcome.LEFT, "deadline", "It is over.")
+
+    @pytest.mark.parametrize("value", [None, "x", [], {"key": "a", "outcome": "succeeded"}, {"root": "x"}])
+    def test_another_shape_is_none(self, value: object) -> None:
+        assert Entry.read(value) is None
+
+
+class TestMarks:
+    @given(
+        st.booleans(),
+        st.timedeltas(min_value=timedelta(days=-1000), max_value=timedelta(days=60_000)).map(lambda each: NOW + each),
+        st.integers(0, 999_999_999),
+        st.integers(-1, 999_999_999),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=250),
+    )
+    def test_a_mark_is_read_as_it_was_written(
+        self, is_running: bool, as_of: datetime, dag_run_id: int, map_index: int, task_id: str
+    ) -> None:
+        mark = Mark(is_running=is_running, as_of=as_of, dag_run_id=dag_run_id, map_index=map_index, task_id=task_id)
+        assert Mark.read(str(mark)) == mark
+
+    @pytest.mark.parametrize("told", [None, "", "x", "r.1.2", "r.1.2.3.a\0b", "e.99999999999999999.1.1.a"])
+    def test_another_text_is_none(self, told: str | None) -> None:
+        assert Mark.read(told) is None
+
+
+def _left(key: str) -> dict[str, Any]:
+    return blank_entry(
+        key=key,
+        place=f"line {key}",
+        outcome=ItemOutcome.LEFT,
+        labels={},
+        requested="stable",
+        prompt="A kite",
+        code="deadline",
+        message="It is over.",
+    )

@@ -1,0 +1,257 @@
+"""The page about snapshots, served by a real Airflow to its users."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from airflow_api import AirflowApi
+from metadata_rows import MetadataRows, result
+
+from airflow_provider_sora.batches.summary import Tally
+from airflow_provider_sora.rollouts.plan import ASSET_GROUP, ASSET_SCHEME
+
+NOW = datetime.now(UTC)
+XSS = '<script>alert("x")</script>'
+SECRETS = ("sk-hidden-key", "Bearer hidden-header", "http://me:hidden-pass@proxy.example.com:3128")
+
+Run = tuple[int, str]
+
+
+def shown(pages: AirflowApi, user: str = "viewer") -> str:
+    answer = pages.request("GET", "/sora/snapshots", user=user)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def section(text: str, snapshot: str) -> str:
+    """What the page says of one snapshot."""
+    (found,) = [
+        each
+        for each in re.findall(r'<section class="snapshot".*?</section>', text, re.DOTALL)
+        if f"<h2>{snapshot}<" in each
+    ]
+    return " ".join(str(found).split())
+
+
+def summary(entries: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    tally = Tally()
+    for number, each in enumerate(entries):
+        tally.add({"key": str(number), "place": str(number), "outcome": "succeeded", "labels": {}} | each)
+    spent = {"estimated_cost_usd": 50.0, "quota_units": 5.0}
+    told = tally.summary(manifest="/m.jsonl", began_at=NOW - timedelta(minutes=9), ended_at=NOW)
+    return told | {"spent": spent} | changes
+
+
+def write(rows: MetadataRows, dag_id: str, run: Run, task_id: str, **left: object) -> None:
+    """A task instance and its XComs."""
+    rows.tasks(dag_id, run, [None], task_id=task_id, at=NOW)
+    rows.write(
+        "xcom",
+        [
+            {
+                "dag_run_id": run[0],
+                "task_id": task_id,
+                "map_index": -1,
+                "key": key,
+                "dag_id": dag_id,
+                "run_id": run[1],
+                "value": value,
+                "timestamp": NOW,
+            }
+            for key, value in left.items()
+        ],
+    )
+
+
+@pytest.fixture
+def one(rows: MetadataRows) -> tuple[str, Run]:
+    """A DAG, which no figures were counted with yet, and its run."""
+    dag_id = rows.dag()
+    return dag_id, rows.runs(dag_id)[0]
+
+
+@pytest.fixture
+def snapshot() -> str:
+    """A snapshot that no other test uses."""
+    return f"wan-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def connection(rows: MetadataRows, snapshot: str) -> Iterator[str]:
+    """A connection that describes the snapshot, and holds what nobody may see."""
+    conn_id = f"conn_{uuid4().hex[:8]}"
+    extra = {
+        "environment": "night",
+        "versions": {"best": snapshot},
+        "environments": {"night": "best"},
+        "snapshots": [{"id": snapshot, "shutdown": {"*": str(NOW.date() + timedelta(days=9))}}],
+        "headers": {"Authorization": SECRETS[1]},
+        "proxy": SECRETS[2],
+    }
+    rows.write(
+        "connection",
+        [
+            {
+                "conn_id": conn_id,
+                "conn_type": "sora",
+                "host": "https://video.example.com/v1",
+                "password": SECRETS[0],
+                "extra": json.dumps(extra),
+                "is_encrypted": False,
+                "is_extra_encrypted": False,
+            }
+        ],
+    )
+    yield conn_id
+    table = rows.table("connection")
+    with rows.engine.begin() as engine:
+        engine.execute(table.delete().where(table.c.conn_id == conn_id))
+
+
+class TestWhoMayLook:
+    @pytest.mark.parametrize("user", ["admin", "op", "user", "viewer"])
+    def test_each_role_sees_the_catalogue(self, pages: AirflowApi, user: str) -> None:
+        told = section(shown(pages, user), "sora-2-2025-12-08")
+        for expected in ("the built-in catalogue", "2025-12-08", "sora-2", "latest", "25 s", "0.10 USD a second"):
+            assert expected in told
+
+    def test_nobody_sees_it_without_a_login(self, pages: AirflowApi) -> None:
+        assert httpx.get(f"{pages.base_url}/sora/snapshots").status_code == 401
+
+    @pytest.mark.parametrize("user", ["admin", "op"])
+    def test_who_reads_connections_sees_what_they_say(
+        self, pages: AirflowApi, connection: str, snapshot: str, user: str
+    ) -> None:
+        text = shown(pages, user)
+        told = section(text, snapshot)
+        assert f"connection &#39;{connection}&#39;" in told
+        assert "sets the named version best" in told
+        assert "its environment night" in told
+        assert "in 9 days" in told
+        assert not any(secret in text for secret in (*SECRETS, "hidden"))
+
+    @pytest.mark.parametrize("user", ["user", "viewer"])
+    def test_who_does_not_sees_nothing_of_them(
+        self, pages: AirflowApi, connection: str, snapshot: str, user: str
+    ) -> None:
+        text = shown(pages, user)
+        assert connection not in text
+        assert snapshot not in text
+
+    def test_a_connection_that_cannot_be_used_is_named_without_what_it_says(
+        self, pages: AirflowApi, rows: MetadataRows, connection: str
+    ) -> None:
+        table = rows.table("connection")
+        for extra in ('{"versions": ["hidden"]}', '["hidden"]', "hidden", '{"headers": "hidden", "odd": 1}'):
+            with rows.engine.begin() as engine:
+                engine.execute(table.update().where(table.c.conn_id == connection).values(extra=extra))
+            text = shown(pages, "admin")
+            assert connection in text
+            assert "hidden" not in text
+
+
+class TestFigures:
+    def test_clips_are_counted_and_a_snapshot_of_no_catalogue_is_listed(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], snapshot: str
+    ) -> None:
+        dag_id, run = one
+        failure = {"code": "internal_error", "message": "x", "job": "failed"}
+        clips = [result(snapshot=snapshot) for _ in range(3)]
+        rows.tasks(dag_id, run, [*clips, result(snapshot=snapshot, status="failed", error=failure)], at=NOW)
+        text = shown(pages)
+        told = section(text, snapshot)
+        assert "in no catalogue" in text
+        assert "You may not see connections" in told.replace("you may", "You may")
+        assert "3 succeeded, 1 failed (25.0 %)" in told
+        assert "median 41.2 s, 90 of 100 within 41.2 s" in told
+        assert "1.20 USD" in told
+        assert "as of 20" in text
+        assert dag_id in told
+
+    def test_a_batch_with_one_snapshot_is_exact_and_a_merge_of_it_counts_nowhere(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], snapshot: str
+    ) -> None:
+        dag_id, run = one
+        made = [result(snapshot=snapshot) for _ in range(4)]
+        version = made[0]["version"]
+        write(rows, dag_id, run, "render", return_value=summary(made), version=version)
+        write(rows, dag_id, run, "merge", return_value=summary(made, missing_parts=0))
+        write(rows, dag_id, run, "hand_on", return_value=summary(made))
+        told = section(shown(pages), snapshot)
+        assert "4 succeeded, 0 failed" in told
+        assert "<dd>50.00 USD</dd>" in told
+        assert "(batches with this snapshot alone: 1)" in told
+        assert "Shared batches" not in told
+
+    def test_a_batch_with_two_is_told_as_a_share(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], snapshot: str
+    ) -> None:
+        dag_id, run = one
+        made = [result(snapshot=snapshot), *[result(snapshot=f"{snapshot}-b") for _ in range(3)]]
+        write(rows, dag_id, run, "render", return_value=summary(made), version=made[0]["version"])
+        told = section(shown(pages), snapshot)
+        assert "together cost 50.00 USD; by its number of clips about 12.50 USD of it" in told
+        assert "<dt>Cost</dt><dd>–</dd>" in told
+
+    def test_they_are_kept_for_a_minute_and_say_as_of_when_they_are(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], snapshot: str
+    ) -> None:
+        dag_id, run = one
+        first = shown(pages)
+        rows.tasks(dag_id, run, [result(snapshot=snapshot)], at=NOW)
+        second = shown(pages)
+        (as_of,) = re.findall("as of [^.]+", first)
+        assert as_of in second
+        assert snapshot not in second
+        rows.dag()
+        assert "1 succeeded" in section(shown(pages), snapshot)
+
+    def test_old_clips_do_not_count(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], snapshot: str
+    ) -> None:
+        dag_id, run = one
+        rows.tasks(dag_id, run, [result(snapshot=snapshot)], at=NOW - timedelta(days=31))
+        assert snapshot not in shown(pages)
+
+    def test_what_others_push_under_the_same_keys_is_no_error(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], snapshot: str
+    ) -> None:
+        dag_id, run = one
+        odd: list[object] = [
+            "text",
+            7,
+            ["a"],
+            {"version": "7.1", "status": {}, "usage": "much"},
+            {"version": {"snapshot": snapshot}, "usage": {"estimated_cost_usd": "free", "video_seconds": []}},
+            {"manifest": "m", "succeeded": {}},
+        ]
+        for number, value in enumerate(odd):
+            write(rows, dag_id, run, f"odd_{number}", return_value=value, version=value)
+        assert "no task told of their end" in section(shown(pages), snapshot)
+
+    def test_what_users_wrote_is_text(self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run]) -> None:
+        dag_id, run = one
+        rows.tasks(dag_id, run, [result(snapshot=XSS)], at=NOW)
+        text = shown(pages, "admin")
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert" in text
+
+
+class TestRollouts:
+    def test_those_that_name_a_snapshot_are_linked(self, pages: AirflowApi, rows: MetadataRows, snapshot: str) -> None:
+        name = f"hero-{uuid4().hex[:8]}"
+        number = rows.asset(name, f"{ASSET_SCHEME}{name}", ASSET_GROUP)
+        state = {"status": "rolled_back", "plan": {"baseline": snapshot, "candidate": "sora-2-2025-12-08"}}
+        rows.events(number, [{"transition": "rollback", "state": state}])
+        other = rows.asset(f"{name}-odd", f"{ASSET_SCHEME}{name}-odd", ASSET_GROUP)
+        rows.events(other, [{"state": {"plan": [XSS]}}])
+        told = section(shown(pages), snapshot)
+        assert f'<span class="badge baseline">baseline</span> of <a href="/sora/rollouts/{name}">' in told
+        assert "rolled back, as its latest event says" in told
