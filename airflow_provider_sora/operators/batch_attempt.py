@@ -412,6 +412,7 @@ class BatchAttempt:
         summary = {
             **self._report.summary(self._stopped, self._budget.committed),
             "in_flight": progress.in_flight,
+            "total": progress.total,
             "progress": progress.line,
         }
 

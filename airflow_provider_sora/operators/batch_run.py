@@ -106,10 +106,12 @@ class Progress:
 
     :param line: for the log.
     :param in_flight: jobs with the server.
+    :param total: items of the batch.
     """
 
     line: str
     in_flight: int
+    total: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -647,4 +649,4 @@ class BatchRun:
             cost_usd=self._budget.committed.cost_usd,
             eta_seconds=left / per_minute * 60 if per_minute else None,
         )
-        return Progress(line=line, in_flight=len(self._in_flight))
+        return Progress(line=line, in_flight=len(self._in_flight), total=self._total)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Self
 
 from airflow_provider_sora.batches.summary import ItemOutcome
 from airflow_provider_sora.ui.plain_values import count, counts, mapping, moment, number, text
-
-#: How the line of :func:`~airflow_provider_sora.batches.progress.progress_line` begins: what ended, and of how many.
-_PROGRESS: Final = re.compile(r"[\d,]+ of ([\d,]+) done")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +107,7 @@ class Summary:
             stopped_by=text(stopped.get("by")),
             stopped_because=text(stopped.get("message")),
             manifest=manifest,
-            total=max(items, _total(progress), sum(known.values()) - known[ItemOutcome.LEFT]),
+            total=max(items, count(told.get("total")) or 0, sum(known.values()) - known[ItemOutcome.LEFT]),
             in_flight=count(told.get("in_flight")),
             progress=progress,
             missing_parts=count(told.get("missing_parts")),
@@ -173,8 +169,3 @@ class Segment:
     items: int
     x: float
     width: float
-
-
-def _total(progress: str | None) -> int:
-    found = _PROGRESS.match(progress or "")
-    return int(found[1].replace(",", "") or 0) if found else 0

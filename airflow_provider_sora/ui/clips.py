@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self, TypeGuard
 
 from airflow_provider_sora.exceptions import SoraError
+from airflow_provider_sora.ui.plain_values import mapping
 from airflow_provider_sora.videos.job import JobStatus
 
 #: Entries of manifests that one page looks through at most: a filter that nothing suits must not read them all.
@@ -120,9 +121,9 @@ class Clip:
     @property
     def prompts(self) -> list[tuple[str, str]]:
         """What was asked to be seen, each text with what it is of."""
-        scenes = _mapping(self.request.get("storyboard")).get("scenes")
+        scenes = mapping(self.request.get("storyboard")).get("scenes")
         told = [("Prompt", self.request.get("prompt"))]
-        for scene in map(_mapping, scenes if isinstance(scenes, list) else ()):
+        for scene in map(mapping, scenes if isinstance(scenes, list) else ()):
             told.append((f"{scene.get('start')} to {scene.get('end')} s", scene.get("prompt")))
         told += [
             ("Not to be seen", self.request.get("negative_prompt")),
@@ -133,16 +134,16 @@ class Clip:
     @property
     def details(self) -> list[tuple[str, str]]:
         """What else was asked for."""
-        source = _mapping(self.request.get("source"))
+        source = mapping(self.request.get("source"))
         cameos = self.request.get("cameos")
-        names = [str(_mapping(cameo).get("name")) for cameo in cameos] if isinstance(cameos, list) else []
+        names = [str(mapping(cameo).get("name")) for cameo in cameos] if isinstance(cameos, list) else []
         told = [
             ("Made from", source.get("video_id") and f"{source['video_id']} ({source.get('derivation')})"),
             ("Size", self.request.get("size")),
             ("Seed", self.request.get("seed")),
             ("Style", self.request.get("style")),
             ("Cameos", ", ".join(names)),
-            ("Begins with", _mapping(self.request.get("input_reference")).get("name")),
+            ("Begins with", mapping(self.request.get("input_reference")).get("name")),
             ("Rendered as", self.request.get("rendered_as")),
         ]
         return [(name, str(value)) for name, value in told if value not in (None, "")]
@@ -202,10 +203,10 @@ def _clip(
         at=source.at,
         status=status,
         version=version,
-        request=_mapping(result.get("request")),
-        timing=_mapping(result.get("timing")),
-        usage=_mapping(result.get("usage")),
-        attempts=_mapping(result.get("attempts")),
+        request=mapping(result.get("request")),
+        timing=mapping(result.get("timing")),
+        usage=mapping(result.get("usage")),
+        attempts=mapping(result.get("attempts")),
         artifact=artifact if isinstance(artifact, Mapping) else None,
         error=error if isinstance(error, Mapping) else None,
         warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
@@ -215,10 +216,6 @@ def _clip(
 
 def _is_version(value: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping) and isinstance(value.get("snapshot"), str) and "reason" in value
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 @dataclass(frozen=True, kw_only=True)

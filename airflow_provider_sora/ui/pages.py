@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, PackageLoader
 
 from airflow_provider_sora.ui import wording
 from airflow_provider_sora.ui.clips import TaskKey
@@ -93,7 +93,8 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("airflow_provider_sora.ui"),
         autoescape=True,
-        undefined=StrictUndefined,
+        # Of what others may have written any part may be missing.
+        undefined=ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from airflow_provider_sora.timestamps import parse_isoformat
+from airflow_provider_sora.ui import plain_values
 
 #: What stands where nothing is known.
 NOTHING: Final = "–"
@@ -13,29 +13,30 @@ NOTHING: Final = "–"
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 
 
-def when(moment: str | datetime | None) -> str:
+def when(value: object) -> str:
     """A moment, to the second, in UTC.
 
-    :param moment: a time or its ISO form.
+    :param value: a time or its ISO form; anything else is not known.
     """
-    if moment is None:
-        return NOTHING
-    return f"{_parsed(moment):%Y-%m-%d %H:%M:%S} UTC"
+    found = _moment(value)
+    return NOTHING if found is None else f"{found:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def day(moment: str | datetime | None) -> str:
+def day(value: object) -> str:
     """The day of a moment.
 
-    :param moment: a time or its ISO form.
+    :param value: as for :func:`when`.
     """
-    return NOTHING if moment is None else f"{_parsed(moment):%Y-%m-%d}"
+    found = _moment(value)
+    return NOTHING if found is None else f"{found:%Y-%m-%d}"
 
 
-def duration(seconds: float | None) -> str:
+def duration(value: object) -> str:
     """A length of time.
 
-    :param seconds: how long.
+    :param value: seconds; anything else is not known.
     """
+    seconds = plain_values.number(value)
     if seconds is None:
         return NOTHING
     if seconds < 120:
@@ -47,45 +48,48 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours < 48 else f"{hours / 24:.3g} days"
 
 
-def size(count: float | None) -> str:
+def size(value: object) -> str:
     """A number of bytes.
 
-    :param count: of bytes.
+    :param value: how many; anything else is not known.
     """
-    if count is None:
+    left = plain_values.number(value)
+    if left is None:
         return NOTHING
-    value = float(count)
     for unit in _UNITS[:-1]:
-        if value < 1024:
-            return f"{value:.3g} {unit}"
-        value /= 1024
-    return f"{value:.3g} {_UNITS[-1]}"
+        if left < 1024:
+            return f"{left:.3g} {unit}"
+        left /= 1024
+    return f"{left:,.0f} {_UNITS[-1]}" if left >= 100 else f"{left:.3g} {_UNITS[-1]}"
 
 
-def usd(amount: float | None) -> str:
+def usd(value: object) -> str:
     """A price.
 
-    :param amount: in US dollars.
+    :param value: US dollars; anything else is not known.
     """
+    amount = plain_values.number(value)
     return NOTHING if amount is None else f"{amount:,.2f} USD"
 
 
-def number(value: float | None) -> str:
-    """A count.
+def number(value: object) -> str:
+    """A count, or a quantity.
 
-    :param value: the number.
+    :param value: a whole or another number; anything else is not known.
     """
-    return NOTHING if value is None else f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"
+    found = plain_values.number(value)
+    return NOTHING if found is None else f"{found:,.6g}" if isinstance(value, float) else f"{found:,.0f}"
 
 
-def percent(share: float | None, digits: int = 1) -> str:
+def percent(value: object, digits: int = 1) -> str:
     """A share.
 
-    :param share: from 0 to 1.
+    :param value: from 0 to 1; anything else is not known.
     :param digits: after the point.
     """
+    share = plain_values.number(value)
     return NOTHING if share is None else f"{share * 100:.{digits}f} %"
 
 
-def _parsed(moment: str | datetime) -> datetime:
-    return (parse_isoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)
+def _moment(value: object) -> datetime | None:
+    return value.astimezone(UTC) if isinstance(value, datetime) else plain_values.moment(value)

@@ -84,7 +84,7 @@ class TestSummaries:
 
     def test_while_it_runs_all_items_are_those_of_its_line(self) -> None:
         line = progress_line(done=1, total=1200, failed=0, in_flight=50, per_minute=3, cost_usd=None, eta_seconds=None)
-        told = Summary.read(summary(entry("a", "succeeded")) | {"in_flight": 50, "progress": line})
+        told = Summary.read(summary(entry("a", "succeeded")) | {"in_flight": 50, "total": 1200, "progress": line})
         assert told is not None
         assert (told.total, told.open) == (1200, 1199)
         assert told.told == "1 succeeded, 50 in flight, 1,149 left"

@@ -146,7 +146,9 @@ class TestTheList:
         rows.tasks(dag_id, first, [None], state="running")
         line = progress_line(done=1, total=200, failed=0, in_flight=20, per_minute=2, cost_usd=None, eta_seconds=None)
         rows.task_state(dag_id, first, "sora_batch", {"journal": "/v"})
-        rows.task_state(dag_id, first, "sora_batch_progress", summary([entry("a")], in_flight=20, progress=line))
+        rows.task_state(
+            dag_id, first, "sora_batch_progress", summary([entry("a")], in_flight=20, total=200, progress=line)
+        )
         write_batch(rows, dag_id, second, summary([entry("a")]), version=result()["version"])
         text = shown(pages, f"/sora/batches?dag_id={dag_id}")
         assert [quote(first[1], safe="") in listed(text)[0], quote(second[1], safe="") in listed(text)[1]] == [
