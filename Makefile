@@ -14,7 +14,7 @@ PEERS   = build/peers
 # Extra words for pytest, for example: make test PYTEST_ARGS="tests/client -k retry"
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo ui test peers chaos lint format types docs backends compat wheel bench constraints check clean
+.PHONY: help setup demo ui test peers chaos lint format types docs screenshots backends compat wheel bench constraints check clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [PYTHON=python3.12]"
@@ -79,6 +79,10 @@ docs: setup ## Build the documentation into docs/_build/html; a warning is an er
 	@$(PY) -m sphinx -n -W --keep-going -q -b html docs docs/_build/html
 	@echo "==> docs/_build/html/index.html"
 
+screenshots: setup ## Take the screenshots of docs/ui.md, and draw the plots of docs/statistics.md; needs what the tests need
+	@$(PY) docs/screenshots.py
+	@$(PY) docs/statistics_plots.py --write
+
 backends: setup ## Write the tables of docs/backends.md from the backends' profiles
 	@$(PY) docs/backends_table.py --write
 
@@ -106,6 +110,7 @@ bench: setup ## Measure speed and memory beside others, into docs/performance.md
 	@$(PY) benchmarks/download_memory.py --publish
 	@$(PY) benchmarks/deferred_clips.py --publish
 	@$(PY) benchmarks/nightly_batch.py --publish
+	@$(PY) benchmarks/pages.py --publish
 
 constraints: setup ## Refresh constraints.txt to the newest versions that fit together
 	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev --group bench \

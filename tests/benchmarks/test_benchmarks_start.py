@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from nights import Clip, Load, Night, TaskRun
 from plot import draw
+from postgres import find_binaries
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Their processes read /proc, and they measure Airflow's.
@@ -98,6 +99,14 @@ def test_a_plain_download_needs_more_memory_than_ours() -> None:
     rows = cells(benchmark("download_memory.py", "--mib=64"))
     above = {name: float(row[2].removesuffix(" MiB")) for name, row in rows.items() if "disk" in name}
     assert above["airflow-provider-sora to a disk"] < above["openai, plain call, to a disk"]
+
+
+def test_the_pages_are_asked_for_beside_airflows_own() -> None:
+    if find_binaries() is None:
+        pytest.skip("PostgreSQL's server is not installed (on Debian and Ubuntu: apt-get install postgresql)")
+    rows = cells(benchmark("pages.py", "--videos=40", "--runs=20", "--repeats=1"))
+    assert {"Videos", "Batches", "Rollouts", "Snapshots", "Airflow's XComs, 24 of them"} <= rows.keys()
+    assert all(each[0].endswith(" ms") for name, each in rows.items() if name in ("Videos", "Snapshots"))
 
 
 def test_the_parsing_of_dags_is_explained() -> None:
