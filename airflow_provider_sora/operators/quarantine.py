@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Mode = Literal["mark", "move"]
+OnEmpty = Literal["warn", "fail"]
 
 #: Characters of a reason: it is in each sidecar and in the output.
 LONGEST_REASON = 500
@@ -47,6 +48,8 @@ class SoraQuarantineVideosOperator(BaseOperator):
         another folder.
     :param quarantine_path: that folder, for ``move``: a local path or any object storage URL.
     :param items_path: folder for the two files; None for ``quarantine_path``.
+    :param on_empty: where no video of that arm is found, as with a mistyped folder or name, ``warn`` and succeed, or
+        ``fail``.
     """
 
     template_fields: Sequence[str] = (
@@ -59,6 +62,7 @@ class SoraQuarantineVideosOperator(BaseOperator):
         "mode",
         "quarantine_path",
         "items_path",
+        "on_empty",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"videos": "json"}
     ui_color = "#e5e0ff"
@@ -75,6 +79,7 @@ class SoraQuarantineVideosOperator(BaseOperator):
         mode: Mode = "mark",
         quarantine_path: str | None = None,
         items_path: str | None = None,
+        on_empty: OnEmpty = "warn",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -87,6 +92,7 @@ class SoraQuarantineVideosOperator(BaseOperator):
         self.mode = mode
         self.quarantine_path = quarantine_path
         self.items_path = items_path
+        self.on_empty = on_empty
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find the videos, set them aside, and tell.
@@ -104,6 +110,7 @@ class SoraQuarantineVideosOperator(BaseOperator):
         return summary
 
     def _set_aside(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_sora.exceptions import ConfigurationError
         from airflow_provider_sora.media.archive import artifact_name
         from airflow_provider_sora.media.artifact_search import Search
         from airflow_provider_sora.media.quarantine import Quarantine, read_entries, write_lines
@@ -120,6 +127,12 @@ class SoraQuarantineVideosOperator(BaseOperator):
             files / artifact_name(**by, snapshot=what, suffix="jsonl") for what in ("quarantine", "items")
         )
         found = Search(selection=selection).find(self.videos, earlier=read_entries(manifest))
+        if self.on_empty == "fail" and not found.videos:
+            raise ConfigurationError(
+                f"Nothing was set aside: no video was found, and {found.empty_sources:,} of the places to look gave "
+                "nothing at all. See that `videos`, `rollout` and `variant` are as they should be; with "
+                'on_empty="warn" the task succeeds all the same.'
+            )
         # On record before anything is moved: a retry does not find in a folder what is not there any more.
         write_lines(manifest, (Entry(video=video, fate=Fate.PLANNED).to_dict() for video in found.videos))
         quarantine = Quarantine(
@@ -175,6 +188,8 @@ class SoraQuarantineVideosOperator(BaseOperator):
             problems.append(f"mode is one of {', '.join(get_args(Mode))}, not {self.mode!r}")
         elif (self.mode == "move") != bool(self.quarantine_path):
             problems.append('quarantine_path is the folder for mode="move", and for that alone')
+        if self.on_empty not in get_args(OnEmpty):
+            problems.append(f"on_empty is one of {', '.join(get_args(OnEmpty))}, not {self.on_empty!r}")
         if not (self.quarantine_path or self.items_path):
             problems.append("items_path names the folder for the manifests: give it")
         if not isinstance(self.reason, str) or not 0 < len(self.reason.strip()) <= LONGEST_REASON:

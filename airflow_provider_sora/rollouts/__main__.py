@@ -17,7 +17,7 @@ from airflow_provider_sora.exceptions import ConfigurationError, ResponseLostErr
 from airflow_provider_sora.rollouts import by_hand, wording
 from airflow_provider_sora.rollouts.explanation import Recomputation, Standing, recomputations, standing
 from airflow_provider_sora.rollouts.known import Known
-from airflow_provider_sora.rollouts.ledger import Entry, Event, Transition
+from airflow_provider_sora.rollouts.ledger import Entry, Event, State, Transition
 from airflow_provider_sora.rollouts.marks import ABORT_KEY, CHECKPOINT_KEY
 from airflow_provider_sora.rollouts.plan import ASSET_GROUP, ASSET_SCHEME
 
@@ -65,11 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     for command, help_text in (
         ("abort", "the baseline has all new clips at once, and for good"),
         ("rollback", "the same, also after the candidate was promoted"),
-        ("pause", "the weight stays as it is until SoraResumeRolloutOperator in a DAG resumes the rollout"),
+        ("pause", "the weight stays as it is until somebody resumes the rollout, in Airflow's UI or by a DAG"),
     ):
         braking = commands.add_parser(command, parents=[server], help=help_text)
         braking.add_argument("name", metavar="NAME", help="name of the rollout")
-        braking.add_argument("--reason", required=True, metavar="TEXT", help="why, for those who read it later")
+        braking.add_argument(
+            "--reason", required=True, type=_reason, metavar="TEXT", help="why, for those who read it later"
+        )
         braking.add_argument("--rollout-id", metavar="ID", help="only if this run through the plan is under way")
     status = commands.add_parser("status", parents=[server], help="where a rollout stands, or all of them")
     status.add_argument("name", metavar="NAME", nargs="?", help="name of the rollout; without, all rollouts")
@@ -78,6 +80,12 @@ def _parser() -> argparse.ArgumentParser:
     for reading in (status, explain):
         reading.add_argument("--json", action="store_true", help="for programs")
     return parser
+
+
+def _reason(text: str) -> str:
+    if not (reason := text.strip()):
+        raise argparse.ArgumentTypeError("Nothing was written. Say why: it is on record for those who read it later.")
+    return reason
 
 
 def _signed_in(api: AirflowApi) -> str:
@@ -147,9 +155,9 @@ def _by_hand(api: AirflowApi, arguments: argparse.Namespace, *, user: str) -> in
     asset = _ledger_of(api, arguments.name, arguments.api_url)
     word, rollout_id = Transition(arguments.command), arguments.rollout_id
     entry = by_hand.brake(word, rollout_id=rollout_id, reason=arguments.reason, user=user)
-    if word is Transition.ABORT:
-        _refuse_if_promoted(api, asset, rollout_id)
-    # The brake first; only then is looked at what it came to.
+    if (done := _done_before(api, asset, word, rollout_id)) is not None:
+        _print(*by_hand.already(done, says=wording.in_force), "Nothing was written.")
+        return 0
     try:
         event = api.create_event(asset.id, entry.to_dict())
     except ResponseLostError as error:
@@ -171,12 +179,13 @@ def _by_hand(api: AirflowApi, arguments: argparse.Namespace, *, user: str) -> in
     return 0
 
 
-def _refuse_if_promoted(api: AirflowApi, asset: Asset, rollout_id: str | None) -> None:
+def _done_before(api: AirflowApi, asset: Asset, word: Transition, rollout_id: str | None) -> State | None:
     try:
         known = _read(api, asset)
     except SoraError:
-        return
-    by_hand.refuse_if_promoted(known, rollout_id, now=datetime.now(UTC))
+        # The brake holds also where nobody can tell what it comes to.
+        return None
+    return by_hand.done_before(known, word, rollout_id, now=datetime.now(UTC))
 
 
 def _mark(api: AirflowApi, asset: Asset, known: Known, entry: Entry, event: Event) -> None:
@@ -207,6 +216,7 @@ def _status_dict(known: Known, stands: Standing | None) -> dict[str, Any]:
         "name": known.name,
         "weight_bp": known.ledger.weight_bp,
         "standing": None if stands is None else stands.to_dict(),
+        "reason": known.reason,
         "history": len(known.ledger.history),
         "ignored": known.ledger.ignored,
         "doubts": known.doubts,
@@ -228,7 +238,9 @@ def _explain(api: AirflowApi, arguments: argparse.Namespace) -> int:
 def _entry_dict(known: Known, number: int, entry: Entry, again: Recomputation | None) -> dict[str, Any]:
     verdict = None if again is None else {"agrees": again.agrees, "differences": list(again.differences)}
     when = wording.made_at(known, number, entry)
-    return {"event": number, **entry.to_dict(), "made_at": when, "verdict": verdict}
+    after = known.ledger.after[number]
+    told = {**entry.to_dict(), "rollout_id": after.rollout_id, "made_at": when, "verdict": verdict}
+    return {"event": number, "generation": after.generation, **told}
 
 
 def _print(*lines: str, file: TextIO | None = None) -> None:

@@ -155,7 +155,7 @@ def judge(state: State, *, now: datetime, seconds: Sequence[Mapping[str, Any] | 
     conclusion, action, reason, message = _decision(findings)
     if state.status is Status.PAUSED and action is not Action.ABORT:
         action = Action.HOLD
-        message += f" The rollout is paused ({state.paused_for}) and stays so until somebody resumes it."
+        message += paused_note(state)
     return Verdict(
         conclusion=conclusion,
         action=action,
@@ -164,6 +164,14 @@ def judge(state: State, *, now: datetime, seconds: Sequence[Mapping[str, Any] | 
         numbers=findings.to_dict(),
         generation=state.generation,
     )
+
+
+def paused_note(state: State) -> str:
+    """What the message of a verdict ends with where it changes nothing, since the rollout is paused.
+
+    :param state: that was judged.
+    """
+    return f" The rollout is paused ({state.paused_for}) and stays so until somebody resumes it."
 
 
 def error_verdict(state: State, reason: Reason, message: str) -> Verdict:

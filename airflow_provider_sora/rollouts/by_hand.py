@@ -43,19 +43,38 @@ def brake(word: Transition, *, rollout_id: str | None, reason: str, user: str) -
     return Entry(transition=word, rollout_id=rollout_id, reason=reason, made_by={"user": user})
 
 
-def refuse_if_promoted(known: Known, rollout_id: str | None, *, now: datetime) -> None:
-    """An abort would take a promoted rollout back at any age. Where anything is in doubt, it is written all the same.
+def done_before(known: Known, word: Transition, rollout_id: str | None, *, now: datetime) -> State | None:
+    """Whether a brake would change nothing: what is on record stays there for good. Where anything is in doubt, it is
+    written all the same.
 
     :param known: what Airflow told.
+    :param word: a pause, an abort or a rollback.
     :param rollout_id: of the run through the plan; None for the one that is under way.
     :param now: the time.
-    :raises RolloutRefusedError: the rollout was promoted.
+    :return: where the rollout stands, if that is so already; None where the brake is to be written.
+    :raises RolloutRefusedError: it would count for nothing; or it is an abort of what was promoted, which would take
+        that back at any age.
     """
+    if known.doubts:
+        return None
     state = known.ledger.state
-    if state is None or state.status is not Status.PROMOTED or known.doubts:
-        return
-    if rollout_id in (None, state.rollout_id):
+    if state is None:
+        raise _never_started(known)
+    if rollout_id not in (None, state.rollout_id):
+        raise RolloutRefusedError(
+            f"Nothing was written. {rollout_id} is not under way: the latest run of {known.name} is "
+            f"{state.rollout_id}. {wording.stands(state)}"
+        )
+    if is_done(word, state, rollout_id):
+        # What only a mark says is put on record.
+        return state if known.ledger.unmarked is None else None
+    if word is Transition.ABORT and state.status is Status.PROMOTED:
         raise RolloutRefusedError(f"Nothing was written. {wording.promoted(state, now=now)}")
+    if word is Transition.PAUSE and state.status.is_over:
+        raise RolloutRefusedError(
+            f"Nothing was written. {state.rollout_id} is over, and cannot be paused. {wording.stands(state)}"
+        )
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,12 +146,16 @@ def _shown(known: Known, press: Press) -> State:
     """
     state = known.ledger.state
     if state is None:
-        raise RolloutRefusedError(
-            f"Nothing was written. {known.name} was never started, and all clips go to the baseline."
-        )
+        raise _never_started(known)
     if state.rollout_id != press.rollout_id:
         raise _stale(state, press.rollout_id)
     return state
+
+
+def _never_started(known: Known) -> RolloutRefusedError:
+    return RolloutRefusedError(
+        f"Nothing was written. {known.name} was never started, and all clips go to the baseline."
+    )
 
 
 def _stale(state: State, shown: str) -> RolloutRefusedError:
@@ -162,7 +185,7 @@ def outcome(
     state = known.ledger.state
     ignored = known.ledger.ignored.get(event.id)
     if ignored is None and state is not None:
-        return (says(state),)
+        return (says(state) + wording.running_jobs(state),)
     if state is not None and is_done(word, state, rollout_id):
         return already(state, says=says)
     as_far = ", as far as this user may read" if known.doubts else ""

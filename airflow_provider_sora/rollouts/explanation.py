@@ -16,6 +16,7 @@ from airflow_provider_sora.rollouts.analysis import (
     Verdict,
     error_verdict,
     judge,
+    paused_note,
 )
 from airflow_provider_sora.rollouts.evidence import Cohort, seconds_of
 from airflow_provider_sora.rollouts.ledger import Entry, Ledger, LedgerError, State, Status, Transition
@@ -35,6 +36,8 @@ class Standing:
     :param candidates: jobs of the candidate that were judged at the step in force.
     :param bake_left: what is left of the least time at the step in force; zero where the rollout is over.
     :param verdict: the latest one of this rollout, None where there is none.
+    :param judged_at: when that was made, ISO 8601 UTC.
+    :param finding: its message, but for what it says of a pause, which may be over; empty where there is none.
     :param waits_for: what has to happen before it goes on, as a clause.
     """
 
@@ -43,6 +46,8 @@ class Standing:
     candidates: int
     bake_left: timedelta
     verdict: Verdict | None
+    judged_at: str | None
+    finding: str
     waits_for: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -55,6 +60,7 @@ class Standing:
             "min_candidates": step.min_candidates,
             "bake_left_seconds": self.bake_left.total_seconds(),
             "verdict": None if self.verdict is None else self.verdict.to_dict(),
+            "judged_at": self.judged_at,
             "waits_for": self.waits_for,
         }
 
@@ -73,12 +79,9 @@ def standing(ledger: Ledger, *, now: datetime) -> Standing | None:
     cohorts = tuple(Cohort.from_dict(cohort) for cohort in state.cohorts)
     step = state.plan.steps[state.step]
     left = timedelta(0) if state.status.is_over else parse_isoformat(state.entered_at) + step.bake - now
-    judged = [
-        entry
-        for _, entry in ledger.history
-        if entry.transition is Transition.ANALYZE and entry.rollout_id == state.rollout_id
-    ]
-    verdict = _recorded(judged[-1]) if judged else None
+    analyses = (entry for _, entry in reversed(ledger.history) if entry.transition is Transition.ANALYZE)
+    judged = next((entry for entry in analyses if entry.rollout_id == state.rollout_id), None)
+    verdict = None if judged is None else _recorded(judged)
     return Standing(
         state=state,
         cohorts=cohorts,
@@ -90,6 +93,8 @@ def standing(ledger: Ledger, *, now: datetime) -> Standing | None:
         ),
         bake_left=max(left, timedelta(0)),
         verdict=verdict,
+        judged_at=None if judged is None else judged.made_at,
+        finding="" if judged is None or verdict is None else _finding(verdict, judged),
         waits_for=_waits_for(state, verdict),
     )
 
@@ -191,6 +196,12 @@ def _same(recorded: object, recomputed: object) -> bool:
     if isinstance(recorded, float) and isinstance(recomputed, float):
         return isclose(recorded, recomputed, rel_tol=_TOLERANCE)
     return recorded == recomputed
+
+
+def _finding(verdict: Verdict, judged: Entry) -> str:
+    # What was written by hand may have anything for its message.
+    message = str(verdict.message)
+    return message if judged.state is None else message.removesuffix(paused_note(judged.state))
 
 
 def _waits_for(state: State, verdict: Verdict | None) -> str:

@@ -66,6 +66,7 @@ def _told(ordered: Sequence[Event], checkpoint: State | None, *, complete: bool)
         state=later.state,
         history=later.history if past is None else past.history + later.history,
         ignored=later.ignored if past is None else {**past.ignored, **later.ignored},
+        after=later.after if past is None else {**past.after, **later.after},
     )
 
 
@@ -117,7 +118,7 @@ def _with_marks(ledger: Ledger, marks: Mapping[str, object], times: Mapping[int,
         changed_at=_when(mark.get("made_at"), otherwise=state.changed_at),
         made_by=dict(made_by) if isinstance(made_by, Mapping) else {},
     )
-    return Ledger(state=ended, history=tuple(history), ignored=ignored, unmarked=state)
+    return replace(ledger, state=ended, history=tuple(history), ignored=ignored, unmarked=state)
 
 
 def _mark(marks: Mapping[str, object], rollout_id: str | None) -> Mapping[str, Any]:
@@ -127,7 +128,7 @@ def _mark(marks: Mapping[str, object], rollout_id: str | None) -> Mapping[str, A
 
 
 def _folded(ordered: Sequence[Event], base: State | None = None, *, has_gap: bool = False) -> Ledger:
-    state, history, ignored = base, list[tuple[int, Entry]](), dict[int, str]()
+    state, history, ignored, states = base, list[tuple[int, Entry]](), dict[int, str](), dict[int, State]()
     # Of rollouts that are not known at the place of their abort; None for the one under way there, whichever it was.
     aborted: set[str | None] = set()
     for event in ordered:
@@ -146,9 +147,9 @@ def _folded(ordered: Sequence[Event], base: State | None = None, *, has_gap: boo
         if isinstance(after, str):
             ignored[event.id] = after
             continue
-        state = replace(after, event_id=event.id)
+        state = states[event.id] = replace(after, event_id=event.id)
         history.append((event.id, entry))
-    return Ledger(state=state, history=tuple(history), ignored=ignored)
+    return Ledger(state=state, history=tuple(history), ignored=ignored, after=states)
 
 
 def _read(extra: object) -> Entry:

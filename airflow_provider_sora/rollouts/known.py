@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from airflow_provider_sora.rollouts.ledger import Event, Ledger, LedgerError, State
+from airflow_provider_sora.rollouts.ledger import Event, Ledger, LedgerError, State, Status, Transition
 from airflow_provider_sora.rollouts.marks import Marks
 
 
@@ -31,6 +31,27 @@ class Known:
     aborted: Mapping[str, Mapping[str, Any]]
     hidden: int | None = None
     doubts: Sequence[str]
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was paused, promoted or ended, empty where nobody said so; None where it runs or nothing tells."""
+        ledger, state = self.ledger, self.ledger.state
+        if state is None or state.status is Status.RUNNING:
+            return None
+        moves = [(number, entry) for number, entry in ledger.history if entry.transition is not Transition.ANALYZE]
+        if moves and ledger.unmarked is None:
+            number, entry = moves[-1]
+            if (ledger.after[number].rollout_id, ledger.after[number].status) == (state.rollout_id, state.status):
+                return entry.reason
+        mark = self.aborted.get(state.rollout_id)
+        return None if mark is None else str(mark.get("reason") or "")
+
+    @property
+    def began(self) -> int:
+        """Number of the event that started the rollout in force; 0 where that is not among those that are left."""
+        state = self.ledger.state
+        starts = (number for number, entry in self.ledger.history if entry.transition is Transition.START)
+        return next((each for each in starts if state and self.ledger.after[each].rollout_id == state.rollout_id), 0)
 
     @classmethod
     def read(

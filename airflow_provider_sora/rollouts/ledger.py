@@ -263,12 +263,14 @@ class Ledger:
     :param history: the entries that counted, by the number of their event, in order, as far back as they were read.
     :param ignored: why each of the others did not, by the same number.
     :param unmarked: the state by the events alone, where a mark outside of them ended it; None where none did.
+    :param after: the state that each of the history brought, by the same number: what was made by hand carries none.
     """
 
     state: State | None
     history: tuple[tuple[int, Entry], ...]
     ignored: Mapping[int, str]
     unmarked: State | None = None
+    after: Mapping[int, State] = field(default_factory=dict, compare=False)
 
     @property
     def weight_bp(self) -> int:

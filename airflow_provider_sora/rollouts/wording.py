@@ -8,10 +8,10 @@ from typing import Final
 
 from airflow_provider_sora.rollouts.explanation import Recomputation, Standing
 from airflow_provider_sora.rollouts.known import Known
-from airflow_provider_sora.rollouts.ledger import Entry, State, Status
+from airflow_provider_sora.rollouts.ledger import BY_HAND, Entry, State, Status
 from airflow_provider_sora.timestamps import parse_isoformat
 
-_OVERVIEW: Final = ("rollout", "status", "step", "weight", "baseline", "candidate", "at this step since")
+_OVERVIEW: Final = ("rollout", "status", "step", "weight", "baseline", "candidate", "since")
 _NIGHTS: Final = ("closed", "step", "weight", "arm", "jobs", "failed at first", "failed", "moderated", "not begun")
 
 _IN_FLIGHT: Final = {
@@ -26,7 +26,11 @@ def in_force(state: State) -> str:
 
     :param state: where the rollout stands.
     """
-    how_on = " SoraResumeRolloutOperator in a DAG resumes it." if state.status is Status.PAUSED else ""
+    how_on = (
+        " Its page in Airflow's UI, or SoraResumeRolloutOperator in a DAG, resumes it."
+        if state.status is Status.PAUSED
+        else ""
+    )
     return stands(state) + how_on
 
 
@@ -40,12 +44,17 @@ def stands(state: State) -> str:
         return f"{plan.name}: promoted, all new clips go to {plan.candidate}."
     if state.status.is_over:
         after = "after its promotion" if state.status is Status.ROLLED_BACK else f"at {share}"
-        return (
-            f"{plan.name}: {status_words(state.status)} {after}, all new clips go to {plan.baseline}. "
-            f"Running candidate jobs: policy {_IN_FLIGHT[plan.in_flight]}."
-        )
+        return f"{plan.name}: {status_words(state.status)} {after}, all new clips go to {plan.baseline}."
     why = "" if state.paused_for is None else f" ({state.paused_for})"
     return f"{plan.name}: {status_words(state.status)}{why}, {share} of the units go to {plan.candidate}."
+
+
+def running_jobs(state: State) -> str:
+    """What becomes of the jobs that run when a rollout ends, to be added to a sentence; empty where it goes on.
+
+    :param state: right after that.
+    """
+    return f" Running candidate jobs: policy {_IN_FLIGHT[state.plan.in_flight]}." if state.status.is_back else ""
 
 
 def promoted(state: State, *, now: datetime) -> str:
@@ -56,8 +65,8 @@ def promoted(state: State, *, now: datetime) -> str:
     """
     plan, age = state.plan, now - parse_isoformat(state.changed_at)
     return (
-        f"{plan.name} was promoted {_hours(age)} ago, at {state.changed_at} by {who(state.made_by)}: there is nothing "
-        f"to abort. To go back from {plan.candidate} to {plan.baseline} with all new clips, use `rollback`."
+        f"{plan.name} was promoted {_duration(age)} ago, at {state.changed_at} by {who(state.made_by)}: there is "
+        f"nothing to abort. To go back from {plan.candidate} to {plan.baseline} with all new clips, use `rollback`."
     )
 
 
@@ -108,9 +117,12 @@ def status(known: Known, stands: Standing | None) -> Iterator[str]:
     if stands is None:
         yield f"{known.name}: never started, all clips go to the baseline."
     else:
-        yield from _standing(stands)
-    yield f"  history     {len(known.ledger.history)} events that count, {len(known.ledger.ignored)} ignored"
-    yield from (f"              event {number}: {why}" for number, why in known.ledger.ignored.items())
+        yield from _standing(stands, reason=known.reason)
+    ignored, began = known.ledger.ignored, known.began
+    yield f"  history     {len(known.ledger.history)} events that count, {len(ignored)} ignored"
+    if older := sum(number < began for number in ignored):
+        yield f"              {older} ignored before this rollout was started: `explain` has them"
+    yield from (f"              event {number}: {why}" for number, why in ignored.items() if number > began)
     if stands is not None and stands.cohorts:
         yield ""
         yield from _table([_NIGHTS, *_nights(stands)])
@@ -123,17 +135,17 @@ def explanation(known: Known, again: Mapping[int, Recomputation]) -> Iterator[st
     :param again: its verdicts, computed again, by the number of their event.
     """
     for number, entry in known.ledger.history:
-        yield f"event {number}  {made_at(known, number, entry)}  {entry.transition} by {who(entry.made_by)}"
-        if entry.state is not None:
-            yield f"    {_after(entry.state)}"
-        if entry.reason:
-            yield f"    reason: {entry.reason}"
+        after, when = known.ledger.after[number], made_at(known, number, entry)
+        yield f"event {number}, generation {after.generation}  {when}  {entry.transition} by {who(entry.made_by)}"
+        yield f"    {_after(after)}"
+        if entry.reason or entry.transition in BY_HAND:
+            yield f"    {_because(entry.reason)}"
         if number in again:
             yield from (f"    {line}" for line in _judged(again[number]))
     for rollout_id, mark in known.aborted.items():
         when = mark.get("made_at") or "at no known time"
         yield f"abort of {rollout_id} in the asset's state store  {when}  by {who(mark.get('made_by'))}"
-        yield f"    reason: {mark.get('reason') or 'none given'}"
+        yield f"    {_because(mark.get('reason'))}"
     yield from (f"event {number} was ignored: {why}" for number, why in known.ledger.ignored.items())
 
 
@@ -147,34 +159,51 @@ def made_at(known: Known, number: int, entry: Entry) -> str:
     return entry.made_at or known.stored_at[number]
 
 
-def _standing(stands: Standing) -> Iterator[str]:
+def _because(reason: object) -> str:
+    return f"reason: {reason}" if reason else "no reason given"
+
+
+def _standing(stands: Standing, *, reason: str | None) -> Iterator[str]:
     state, step = stands.state, stands.state.plan.steps[stands.state.step]
     weights = ", ".join(each.weight for each in state.plan.steps)
     yield in_force(state)
     yield f"  rollout     {state.rollout_id}, generation {state.generation}, {when_and_by(state)}"
     yield f"  snapshots   {state.plan.baseline} to {state.plan.candidate}"
-    yield f"  step        {state.step + 1} of {len(state.plan.steps)} ({weights}), since {state.entered_at}"
-    if not state.status.is_over:
-        yield f"  bake        {_hours(stands.bake_left)} left of {_hours(step.bake)}"
+    at_step = f"{state.step + 1} of {len(state.plan.steps)} ({weights})"
+    if state.status.is_over:
+        yield f"  ended at    step {at_step}, in force since {state.entered_at}"
+    else:
+        yield f"  step        {at_step}, since {state.entered_at}"
+        yield f"  bake        {_duration(stands.bake_left)} left of {_duration(step.bake)}"
         yield f"  candidates  {stands.candidates} of at least {step.min_candidates} jobs at this step"
+    # A gate promotes without one.
+    if reason or (reason is not None and state.status is not Status.PROMOTED):
+        yield f"  reason      {reason or 'none given'}"
     if (verdict := stands.verdict) is not None:
-        yield f"  verdict     {verdict.conclusion}, {verdict.action} ({verdict.reason}): {verdict.message}"
+        # A rollback without a reason takes the verdict's message, and a hold waits for what that says is missing.
+        finding = "" if verdict.message in (reason, stands.waits_for) else f": {stands.finding}"
+        yield (
+            f"  analysis    the latest, {stands.judged_at or 'at no known time'}: {verdict.conclusion}, "
+            f"{verdict.action} ({verdict.reason}){finding}"
+        )
     yield f"  waits for   {stands.waits_for}"
     if state.overridden:
         yield "  overridden  a person let it go on without the evidence that the rules ask for"
 
 
 def _after(state: State) -> str:
-    step = f"step {state.step + 1} of {len(state.plan.steps)}"
-    return f"{state.rollout_id}: {status_words(state.status)}, {step}, {_percentage(state.weight_bp)} for the candidate"
+    step = "" if state.status is Status.PROMOTED else f"step {state.step + 1} of {len(state.plan.steps)}, "
+    return f"{state.rollout_id}: {status_words(state.status)}, {step}{_percentage(state.weight_bp)} for the candidate"
 
 
 def _overview_row(known: Known) -> tuple[str, ...]:
     state = known.ledger.state
     if state is None:
         return (known.name, "never started", *"-----")
-    step, snapshots = f"{state.step + 1} of {len(state.plan.steps)}", (state.plan.baseline, state.plan.candidate)
-    return known.name, status_words(state.status), step, _percentage(state.weight_bp), *snapshots, state.entered_at
+    step = "-" if state.status is Status.PROMOTED else f"{state.step + 1} of {len(state.plan.steps)}"
+    snapshots = state.plan.baseline, state.plan.candidate
+    since = state.changed_at if state.status.is_over else state.entered_at
+    return known.name, status_words(state.status), step, _percentage(state.weight_bp), *snapshots, since
 
 
 def _nights(stands: Standing) -> Iterator[tuple[str, ...]]:
@@ -205,6 +234,9 @@ def _percentage(weight_bp: int) -> str:
     return f"{weight_bp / 100:g}%"
 
 
-def _hours(time: timedelta) -> str:
-    minutes = round(time.total_seconds() / 60)
+def _duration(time: timedelta) -> str:
+    seconds = round(time.total_seconds())
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02} min"

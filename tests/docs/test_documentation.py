@@ -33,6 +33,7 @@ from airflow_provider_sora.operators.record_store import RECORD_KEY
 from airflow_provider_sora.operators.rollout import (
     SoraAdvanceRolloutOperator,
     SoraAnalyzeRolloutOperator,
+    SoraHoldRolloutOperator,
     SoraPauseRolloutOperator,
     SoraPromoteRolloutOperator,
     SoraResumeRolloutOperator,
@@ -295,6 +296,7 @@ ROLLOUT_TASKS = (
     SoraRolloutBranchOperator,
     SoraAdvanceRolloutOperator,
     SoraPromoteRolloutOperator,
+    SoraHoldRolloutOperator,
     SoraPauseRolloutOperator,
     SoraResumeRolloutOperator,
     SoraRollbackRolloutOperator,

@@ -66,7 +66,8 @@ def literals(tree: ast.AST) -> Iterator[str]:
 def texts_of_the_package() -> tuple[str, ...]:
     package = REPOSITORY / "airflow_provider_sora"
     modules = (ast.parse(file.read_text(encoding="utf-8")) for file in package.rglob("*.py"))
-    return tuple(text for module in modules for text in literals(module) if " " in text)
+    pages = (line for file in package.rglob("*.html") for line in file.read_text(encoding="utf-8").splitlines())
+    return (*(text for module in modules for text in literals(module) if " " in text), *pages)
 
 
 #: Sections of the page whose first column is a message of this package.

@@ -151,6 +151,21 @@ class TestTheOutput:
         assert (told["videos"], told["empty_sources"], lines(told["items"])) == (0, 1, [])
         assert "0 videos were found, and 1 of the places to look gave nothing at all" in caplog.text
 
+    def test_fails_where_nothing_was_found_if_it_is_told_to(self, tmp_path: Path) -> None:
+        keep(tmp_path / "clips" / "a.mp4")
+        for mistyped in (
+            task(str(tmp_path / "clips"), rollout="hero-video", items_path=str(tmp_path / "lists"), on_empty="fail"),
+            task(str(tmp_path / "clip"), items_path=str(tmp_path / "lists"), on_empty="fail"),
+        ):
+            assert "Nothing was set aside: no video was found" in refusal(mistyped)
+        assert not (tmp_path / "lists").exists() or files_in(tmp_path / "lists") == []
+
+    def test_does_not_fail_where_all_was_set_aside_by_the_attempt_before(self, tmp_path: Path) -> None:
+        keep(tmp_path / "clips" / "a.mp4")
+        arguments: dict[str, Any] = {"mode": "move", "quarantine_path": str(tmp_path / "aside"), "on_empty": "fail"}
+        assert run_task(task(str(tmp_path / "clips"), **arguments))["set_aside"] == 1
+        assert run_task(task(str(tmp_path / "clips"), **arguments))["videos"] == 1
+
     def test_stays_small_whatever_the_reason(self, tmp_path: Path) -> None:
         told = run_task(task([], items_path=str(tmp_path / ("f" * 200)), reason="小" * 500))
         assert len(json.dumps(told)) < 6000
@@ -196,6 +211,7 @@ class TestArguments:
         ("arguments", "fault"),
         [
             ({"mode": "delete"}, "mode is one of mark, move, not 'delete'"),
+            ({"on_empty": "skip"}, "on_empty is one of warn, fail, not 'skip'"),
             ({"mode": "move", "items_path": "/tmp/lists"}, 'quarantine_path is the folder for mode="move"'),
             ({"quarantine_path": "/tmp/aside"}, 'quarantine_path is the folder for mode="move"'),
             ({}, "items_path names the folder for the manifests: give it"),

@@ -610,6 +610,18 @@ class TestAnEvent:
         board.do(task)
         assert told[-1].startswith("Event 2 of the rollout hero counts for nothing: an entry of advance is not made by")
 
+    def test_that_counts_for_nothing_is_not_told_once_another_rollout_is_in_force(
+        self, board: Board, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        board.do(start())
+        board.do(rollback(reason="no"))
+        board.ledger.add({"transition": "abort", "reason": "no, no"})
+        board.do(start(again=True))
+        task = start()
+        told = warnings_of(task, monkeypatch)
+        board.do(task)
+        assert not [line for line in told if line.startswith("Event")]
+
     def test_is_kept_beside_the_others_for_the_day_when_they_are_purged(self, board: Board) -> None:
         board.do(start())
         board.do(pause(reason="night"))

@@ -116,3 +116,15 @@ def test_dag_authors_modules_import_without_any_extra(run: Run) -> None:
 def test_the_wheel_brings_the_emulators_command(run: Run) -> None:
     code = "from importlib.metadata import entry_points; print(*entry_points(group='console_scripts').names)"
     assert "sora-emulator" in run("-c", code).split()
+
+
+def test_airflow_loads_the_pages_from_the_wheel_and_makes_their_app_only_where_it_is_served(run: Run) -> None:
+    code = (
+        "import sys\n"
+        "from airflow import plugins_manager\n"
+        "names = [view['name'] for view in plugins_manager._get_ui_plugins()[0]]\n"
+        "assert 'airflow_provider_sora.ui.app' not in sys.modules\n"
+        "app, = [each['app'] for each in plugins_manager.get_fastapi_plugins()[0] if each['url_prefix'] == '/sora']\n"
+        "print(*names, len(app.routes) > 5)"
+    )
+    assert run("-c", code).split() == ["Sora", "Sora", "True"]

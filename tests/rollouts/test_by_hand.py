@@ -10,7 +10,7 @@ import pytest
 from rollout_nights import START, Nights
 
 from airflow_provider_sora.exceptions import RolloutRefusedError
-from airflow_provider_sora.rollouts.by_hand import Button, Press, marks_with, outcome, pressed
+from airflow_provider_sora.rollouts.by_hand import Button, Press, done_before, marks_with, outcome, pressed
 from airflow_provider_sora.rollouts.known import Known
 from airflow_provider_sora.rollouts.ledger import Entry, Event, State, Status, Transition
 from airflow_provider_sora.timestamps import isoformat
@@ -168,3 +168,57 @@ class TestReason:
         nothing = Known.read("hero", [], checkpoint=None, marks=None, hidden=None)
         with pytest.raises(RolloutRefusedError, match="hero was never started"):
             pressed(nothing, press("abort", Nights("hero").start()), now=NOW)
+
+
+class TestABrakeFromATerminal:
+    @pytest.mark.parametrize("word", [Transition.ABORT, Transition.ROLLBACK, Transition.PAUSE])
+    def test_is_written_where_it_changes_something(self, word: Transition) -> None:
+        assert done_before(known(Nights("hero").start()), word, None, now=NOW) is None
+
+    @pytest.mark.parametrize("word", [Transition.ABORT, Transition.ROLLBACK])
+    @pytest.mark.parametrize("end", ["abort", "rollback"])
+    def test_that_was_pulled_before_is_done(self, word: Transition, end: str) -> None:
+        nights = Nights("hero").start()
+        state = done_before(known(nights, {"transition": end}), word, nights.state.rollout_id, now=NOW)
+        assert state is not None
+        assert state.status is Status.ABORTED
+
+    def test_is_done_where_it_is_paused(self) -> None:
+        state = done_before(known(Nights("hero").start().pause()), Transition.PAUSE, None, now=NOW)
+        assert state is not None
+        assert state.paused_for == "srm"
+
+    def test_is_written_where_only_a_mark_says_so(self) -> None:
+        nights = Nights("hero").start()
+        marked = known(nights, marks={nights.state.rollout_id: {}})
+        assert done_before(marked, Transition.ABORT, None, now=NOW) is None
+        with pytest.raises(RolloutRefusedError, match="is over, and cannot be paused"):
+            done_before(marked, Transition.PAUSE, None, now=NOW)
+
+    @pytest.mark.parametrize("word", [Transition.ABORT, Transition.ROLLBACK, Transition.PAUSE])
+    def test_of_another_run_is_refused(self, word: Transition) -> None:
+        for told in (known(Nights("hero").start()), known(Nights("hero").start(), {"transition": "abort"})):
+            with pytest.raises(RolloutRefusedError, match=r"Nothing was written\. nonsense is not under way: "):
+                done_before(told, word, "nonsense", now=NOW)
+
+    @pytest.mark.parametrize("word", [Transition.ABORT, Transition.ROLLBACK, Transition.PAUSE])
+    def test_of_what_was_never_started_is_refused(self, word: Transition) -> None:
+        nothing = Known.read("hero", [], checkpoint=None, marks=None, hidden=None)
+        with pytest.raises(RolloutRefusedError, match="hero was never started"):
+            done_before(nothing, word, None, now=NOW)
+
+    def test_of_what_was_promoted_is_a_rollback_alone(self) -> None:
+        told = known(Nights("hero").start().promote())
+        assert done_before(told, Transition.ROLLBACK, None, now=NOW) is None
+        with pytest.raises(RolloutRefusedError, match="use `rollback`"):
+            done_before(told, Transition.ABORT, None, now=NOW)
+        with pytest.raises(RolloutRefusedError, match="cannot be paused"):
+            done_before(told, Transition.PAUSE, None, now=NOW)
+
+    @pytest.mark.parametrize("word", [Transition.ABORT, Transition.ROLLBACK, Transition.PAUSE])
+    @pytest.mark.parametrize("rollout_id", [None, "nonsense"])
+    def test_is_written_wherever_there_is_a_doubt(self, word: Transition, rollout_id: str | None) -> None:
+        for nights in (Nights("hero").start().pause(), Nights("hero").start().promote()):
+            for end in ([], [{"transition": "abort"}]):
+                assert done_before(known(nights, *end, hidden=77), word, rollout_id, now=NOW) is None
+        assert done_before(known(Nights("hero"), marks="now"), word, rollout_id, now=NOW) is None

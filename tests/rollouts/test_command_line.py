@@ -181,7 +181,7 @@ class TestAbort:
     ) -> None:
         airflow.rollout(START, entry("promote", PROMOTED))
         assert main(["abort", "hero-videos", "--reason", "x", "--rollout-id", "hero-videos-0"]) == 1
-        assert "it is of hero-videos-0, and hero-videos-1 is promoted" in capsys.readouterr().err
+        assert "hero-videos-0 is not under way: the latest run of hero-videos is" in capsys.readouterr().err
 
     def test_lasts_when_its_event_is_purged(self, airflow: Airflow, capsys: pytest.CaptureFixture[str]) -> None:
         airflow.rollout(START)
@@ -203,6 +203,7 @@ class TestAbort:
 
     def test_that_counts_for_nothing_leaves_no_mark(self, airflow: Airflow) -> None:
         airflow.rollout(START)
+        airflow.assets[0]["last_asset_event"] = {"id": 77}
         assert main(["abort", "hero-videos", "--reason", "x", "--rollout-id", "hero-videos-0"]) == 1
         assert airflow.state_stores == {}
 
@@ -227,17 +228,38 @@ class TestAbort:
         self, airflow: Airflow, capsys: pytest.CaptureFixture[str]
     ) -> None:
         airflow.rollout(START, ABORT)
-        assert main(["abort", "hero-videos", "--reason", "green faces"]) == 0
-        first, second = capsys.readouterr().out.splitlines()
-        assert first == "already aborted, since 2026-01-25T03:00:02.123Z by bea"
-        assert second.startswith("hero-videos: aborted at 10%")
+        for command in ("abort", "rollback"):
+            assert main([command, "hero-videos", "--reason", "green faces"]) == 0
+            assert capsys.readouterr().out.splitlines() == [
+                "already aborted, since 2026-01-25T03:00:02.123Z by bea",
+                "hero-videos: aborted at 10%, all new clips go to sora-2-2025-10-06.",
+                "Nothing was written.",
+            ]
+        assert len(airflow.events) == 2
 
-    def test_of_a_rollout_that_was_never_started_counts_for_nothing_and_says_so(
+    def test_that_was_written_before_is_written_again_where_not_all_is_shown(
         self, airflow: Airflow, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        airflow.rollout(START, ABORT)
+        airflow.assets[0]["last_asset_event"] = {"id": 77}
+        assert main(["abort", "hero-videos", "--reason", "green faces"]) == 0
+        assert capsys.readouterr().out.startswith("already aborted, since 2026-01-25T03:00:02.123Z by bea\n")
+        assert len(airflow.events) == 3
+
+    def test_that_is_only_a_mark_is_put_on_record(self, airflow: Airflow) -> None:
+        airflow.rollout(START)
+        airflow.state_stores["1 abort"] = {"hero-videos-1": {"reason": "fuse"}}
+        assert main(["abort", "hero-videos", "--reason", "green faces"]) == 0
+        assert airflow.events[-1]["extra"]["transition"] == "abort"
+
+    @pytest.mark.parametrize("command", ["abort", "rollback", "pause"])
+    def test_of_a_rollout_that_was_never_started_is_refused(
+        self, command: str, airflow: Airflow, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         airflow.rollout()
-        assert main(["abort", "hero-videos", "--reason", "x"]) == 1
-        assert "written as event 1 and counts for nothing: there is no rollout" in capsys.readouterr().err
+        assert main([command, "hero-videos", "--reason", "x"]) == 1
+        assert "error: Nothing was written. hero-videos was never started" in capsys.readouterr().err
+        assert airflow.events == []
 
     def test_of_another_run_through_the_plan_leaves_this_one_alone(
         self, airflow: Airflow, capsys: pytest.CaptureFixture[str]
@@ -245,8 +267,11 @@ class TestAbort:
         airflow.rollout(START)
         assert main(["abort", "hero-videos", "--reason", "x", "--rollout-id", "hero-videos-0"]) == 1
         complaint = capsys.readouterr().err
-        assert "counts for nothing: it is of hero-videos-0, and hero-videos-1 is " in complaint
-        assert "10% of the units go to sora-2-2025-12-08" in complaint
+        assert complaint == (
+            "error: Nothing was written. hero-videos-0 is not under way: the latest run of hero-videos is "
+            "hero-videos-1. hero-videos: running, 10% of the units go to sora-2-2025-12-08.\n"
+        )
+        assert len(airflow.events) == 1
 
     def test_of_another_run_is_not_done_already_by_this_ones_end(self, airflow: Airflow) -> None:
         airflow.rollout(START, ABORT)
@@ -302,6 +327,18 @@ class TestAbort:
         assert caught.value.code == 2
         assert "--reason" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("command", ["abort", "rollback", "pause"])
+    @pytest.mark.parametrize("reason", ["", "  ", "\t\n"])
+    def test_wants_a_reason_that_is_not_blank(
+        self, reason: str, command: str, airflow: Airflow, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        airflow.rollout(START)
+        with pytest.raises(SystemExit) as caught:
+            main([command, "hero-videos", "--reason", reason])
+        assert caught.value.code == 2
+        assert "argument --reason: Nothing was written. Say why: " in capsys.readouterr().err
+        assert len(airflow.events) == 1
+
 
 @pytest.mark.usefixtures("server")
 class TestRollbackAndPause:
@@ -330,7 +367,8 @@ class TestRollbackAndPause:
         airflow.rollout(START)
         assert main(["pause", "hero-videos", "--reason", "looking"]) == 0
         told = (
-            "paused (by hand), 10% of the units go to sora-2-2025-12-08. SoraResumeRolloutOperator in a DAG resumes it."
+            "paused (by hand), 10% of the units go to sora-2-2025-12-08. "
+            "Its page in Airflow's UI, or SoraResumeRolloutOperator in a DAG, resumes it."
         )
         assert told in capsys.readouterr().out
         assert main(["status", "hero-videos"]) == 0
@@ -338,15 +376,32 @@ class TestRollbackAndPause:
         assert airflow.state_stores == {}
         assert main(["pause", "hero-videos", "--reason", "looking"]) == 0
         assert capsys.readouterr().out.startswith("already paused, since 2026-01-25T03:00:02.123Z by ")
+        assert len(airflow.events) == 2
 
-    def test_pause_of_what_is_over_counts_for_nothing(
-        self, airflow: Airflow, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_pause_of_what_is_over_is_refused(self, airflow: Airflow, capsys: pytest.CaptureFixture[str]) -> None:
         airflow.rollout(START, ABORT)
+        assert main(["pause", "hero-videos", "--reason", "looking"]) == 1
+        assert capsys.readouterr().err == (
+            "error: Nothing was written. hero-videos-1 is over, and cannot be paused. "
+            "hero-videos: aborted at 10%, all new clips go to sora-2-2025-10-06.\n"
+        )
+        assert len(airflow.events) == 2
+
+    def test_a_pause_that_an_abort_came_before_says_what_became_of_it(
+        self, airflow: Airflow, server: ScriptedServer, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        airflow.rollout(START)
+
+        def beaten(request: Request) -> Reply:
+            airflow._store(1, ABORT)
+            return airflow(request)
+
+        # The list of assets, the events, and two keys of the state store; then the event is written.
+        server._script = (*[airflow] * 4, beaten, *[airflow] * 9)
         assert main(["pause", "hero-videos", "--reason", "looking"]) == 1
         complaint = capsys.readouterr().err
         assert "The pause was written as event 3 and counts for nothing: " in complaint
-        assert "hero-videos: aborted at 10%, all new clips go to sora-2-2025-10-06." in complaint
+        assert complaint.endswith("hero-videos: aborted at 10%, all new clips go to sora-2-2025-10-06.\n")
 
 
 @pytest.mark.usefixtures("server")
@@ -361,7 +416,7 @@ class TestStatus:
             "  snapshots   sora-2-2025-10-06 to sora-2-2025-12-08",
             "  step        1 of 3 (10%, 50%, 100%), since 2026-01-23T02:00:00.000Z",
             "  candidates  10 of at least 30 jobs at this step",
-            "  verdict     error, hold (open_cohort): 3 of 50 jobs may be running.",
+            "  analysis    the latest, 2026-01-23T02:00:00.000Z: error, hold (open_cohort)",
             "  waits for   3 of 50 jobs may be running.",
             "  history     2 events that count, 1 ignored",
         ):
@@ -478,14 +533,15 @@ class TestExplain:
         airflow.state_stores["1 abort"] = {"hero-videos-0": {"reason": "fuse", "made_by": RUN}}
         assert main(["explain", "hero-videos"]) == 0
         assert capsys.readouterr().out.splitlines() == [
-            "event 1  2026-01-23T02:00:00.000Z  start by nightly.analyze in run-1",
+            "event 1, generation 1  2026-01-23T02:00:00.000Z  start by nightly.analyze in run-1",
             "    hero-videos-1: running, step 1 of 3, 10% for the candidate",
             "    reason: the new snapshot",
-            "event 2  2026-01-23T02:00:00.000Z  analyze by nightly.analyze in run-1",
+            "event 2, generation 2  2026-01-23T02:00:00.000Z  analyze by nightly.analyze in run-1",
             "    hero-videos-1: running, step 1 of 3, 10% for the candidate",
             "    error, hold (open_cohort): 3 of 50 jobs may be running.",
             "    agrees",
-            "event 3  2026-01-25T03:00:03.123Z  abort by bea",
+            "event 3, generation 3  2026-01-25T03:00:03.123Z  abort by bea",
+            "    hero-videos-1: aborted, step 1 of 3, 0% for the candidate",
             "    reason: green faces",
             "abort of hero-videos-0 in the asset's state store  at no known time  by nightly.analyze in run-1",
             "    reason: fuse",
@@ -519,6 +575,10 @@ class TestExplain:
         assert told["name"] == "hero-videos"
         assert [each["event"] for each in told["history"]] == [1, 2]
         assert told["history"][1]["made_at"] == "2026-01-25T03:00:02.123Z"
+        assert [(each["generation"], each["rollout_id"]) for each in told["history"]] == [
+            (1, "hero-videos-1"),
+            (2, "hero-videos-1"),
+        ]
 
 
 class TestWhoAsks:

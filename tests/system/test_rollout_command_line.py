@@ -126,7 +126,7 @@ def test_an_abort_is_in_force_when_the_command_returns(rollout: str, airflow_sta
 
     log: Any = airflow_stack.rest("GET", "/eventLogs", params={"event": "create_asset_event", "order_by": "-id"})
     assert log["event_logs"][0]["owner"] == "op"
-    assert "still green" in log["event_logs"][0]["extra"]
+    assert "green faces" in log["event_logs"][0]["extra"]
 
 
 def test_a_verdict_is_the_same_after_its_way_through_airflow(rollout: str, command: Any) -> None:
