@@ -30,8 +30,11 @@ def dataset_name(place: str) -> tuple[str, str] | None:
     stores the specification wants the account's host, which Airflow's URLs do not have; the container stands alone.
 
     :param place: a path of this machine, or a URL as ``ObjectStoragePath`` takes it.
-    :return: None for what is no file of a store: an address of the web, which may be signed, or nothing.
+    :return: None for what is no file of a store: an address of the web, which may be signed, a list, or nothing.
     """
+    if place.lstrip()[:1] in ("[", "{"):
+        # Items or scenes that stand in the argument itself, with their prompts.
+        return None
     scheme, separator, rest = place.strip().partition("://")
     if not separator:
         return ("file", str(Path(scheme).expanduser().absolute())) if scheme else None

@@ -18,8 +18,8 @@ from processes import REPOSITORY, airflow, airflow_environment, emulator
 
 WORK = REPOSITORY / "build" / "ui"
 OUTPUT = REPOSITORY / "demo-output" / "ui"
-USER = "admin"
-PASSWORD = USER
+#: Each is the name of a role, and the password too.
+USERS = ("admin", "op", "viewer")
 
 #: The emulator renders this many times faster than Sora is said to have done: slow enough to watch.
 TIME_SCALE = 3
@@ -54,10 +54,10 @@ def main() -> None:
             )
         try:
             wait_until_up(standalone, f"http://127.0.0.1:{port}/api/v2/version", log)
-            print(f"\n  Airflow   http://127.0.0.1:{port}   user {USER}, password {PASSWORD}")
+            print(f"\n  Airflow   http://127.0.0.1:{port}   user admin, op or viewer; the password is the name")
             print(f"  emulator  {base_url}")
             print(f"  videos    {OUTPUT.relative_to(REPOSITORY)}/")
-            print("\nTrigger sora_generate, then look at its task's log and XCom. Ctrl+C ends everything.", flush=True)
+            print("\nTrigger sora_generate, then look at Sora in the navigation. Ctrl+C ends everything.", flush=True)
             standalone.wait()
             raise SystemExit(f"Airflow ended by itself; see {log}")
         except KeyboardInterrupt:
@@ -77,13 +77,13 @@ def ui_environment(base_url: str, port: int) -> dict[str, str]:
     # A connection in a variable is invisible in the pages; here it is to be seen, so it goes into the database.
     del env["AIRFLOW_CONN_SORA_DEFAULT"]
     passwords = home / "passwords.json"
-    passwords.write_text(json.dumps({USER: PASSWORD}))
+    passwords.write_text(json.dumps({user: user for user in USERS}))
     return {
         **env,
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{user}" for user in USERS),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",

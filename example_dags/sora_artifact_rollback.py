@@ -61,7 +61,7 @@ def sora_artifact_rollback():
         task_id="render",
         items=quarantine.output["items"],
         model=NIGHTLY.baseline,
-        output_path=f"{FOLDER}/nightly/rendered-again/{{{{ ds }}}}",
+        output_path=f"{FOLDER}/nightly/rendered-again/{{{{ dag_run.run_after | ds }}}}",
         max_cost_usd=50,
         on_invalid="skip",
         retries=2,

@@ -38,7 +38,7 @@ def sora_campaign():
         size="720x1280",
         deferrable=True,
         job_timeout=timedelta(minutes=15),
-        output_path="{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/campaign/{{ ds }}",
+        output_path="{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/campaign/{{ dag_run.run_after | ds }}",
         map_index_template="{{ task.prompt[:40] }}",
         retries=2,
     ).expand_kwargs(briefs())

@@ -32,7 +32,7 @@ def sora_generate():
         seconds=10,
         size="1280x720",
         seed=7,
-        output_path="{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/{{ ds }}",
+        output_path="{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/{{ dag_run.run_after | ds }}",
         retries=2,
     )
 

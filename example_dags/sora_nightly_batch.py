@@ -23,7 +23,7 @@ from airflow.sdk import Asset, ObjectStoragePath, Variable, dag, task
 
 from airflow_provider_sora.operators.batch import SoraBatchOperator
 
-FOLDER = "{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/nightly/{{ ds }}"
+FOLDER = "{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/nightly/{{ dag_run.run_after | ds }}"
 MANIFEST = "{{ var.value.get('sora_manifest', '" + str(Path(__file__).with_suffix(".csv")) + "') }}"
 
 log = logging.getLogger(__name__)

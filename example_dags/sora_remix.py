@@ -13,7 +13,7 @@ from airflow.sdk import dag, task
 
 from airflow_provider_sora.operators.video import SoraGenerateVideoOperator, SoraRemixVideoOperator
 
-FOLDER = "{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/remixes/{{ ds }}"
+FOLDER = "{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/remixes/{{ dag_run.run_after | ds }}"
 
 
 @dag(

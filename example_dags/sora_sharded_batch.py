@@ -14,7 +14,7 @@ from airflow.sdk import ObjectStoragePath, dag, task
 
 from airflow_provider_sora.operators.batch import SoraBatchOperator, SoraMergeBatchesOperator, shard
 
-FOLDER = "{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/sharded/{{ ds }}"
+FOLDER = "{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/sharded/{{ dag_run.run_after | ds }}"
 CITIES = ["Lisbon", "Porto", "Faro", "Braga", "Évora", "Coimbra"]
 
 

@@ -32,7 +32,7 @@ def sora_stitched_storyboard():
         model="stable",
         size="1280x720",
         job_timeout=timedelta(minutes=15),
-        output_path="{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/stitched/{{ ds }}",
+        output_path="{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/stitched/{{ dag_run.run_after | ds }}",
     )
 
     @task

@@ -44,7 +44,7 @@ def sora_storyboard():
         ],
         cameos=[ginger.output],
         size="1280x720",
-        output_path=f"{FOLDER}/storyboards/{{{{ ds }}}}",
+        output_path=f"{FOLDER}/storyboards/{{{{ dag_run.run_after | ds }}}}",
     )
 
 

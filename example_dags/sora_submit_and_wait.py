@@ -31,7 +31,7 @@ def sora_submit_and_wait():
     fetch = SoraDownloadVideoOperator(
         task_id="fetch",
         video_id=submit.output,
-        output_path="{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/{{ ds }}",
+        output_path="{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/{{ dag_run.run_after | ds }}",
         retries=2,
     )
     wait >> fetch

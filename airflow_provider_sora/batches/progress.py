@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Final
+
+#: The numbers of a running batch are kept for people to look at after so many seconds each.
+KEEPING_PAUSE: Final = 5.0
 
 _PROGRESS_PAUSES = (10.0, 20.0, 30.0)
 _LONGEST_PROGRESS_PAUSE = 60.0

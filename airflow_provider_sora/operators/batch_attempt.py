@@ -50,6 +50,7 @@ from airflow_provider_sora.operators.batch_versions import OneVersion, SplitVers
 from airflow_provider_sora.operators.cancellation import cancel_all, cancel_and_close, stop_if_ended
 from airflow_provider_sora.operators.interruption import Interruption
 from airflow_provider_sora.operators.rollout_ledger import RolloutLedger, made_by
+from airflow_provider_sora.operators.telling import tell_outlets
 from airflow_provider_sora.rollouts.exposure import Exposure
 from airflow_provider_sora.snapshots.resolution import Resolution, resolution_warnings
 from airflow_provider_sora.snapshots.snapshot import Snapshot
@@ -97,6 +98,7 @@ class BatchAttempt:
         self._cancelled: set[str] = set()
         self._run: BatchRun | None = None
         self._lost = LostAnswers()
+        self._keeps_progress = True
 
     def run(self) -> dict[str, Any]:
         """Render what is not rendered yet, and tell.
@@ -341,6 +343,7 @@ class BatchAttempt:
             done_before=earlier,
             recall=None if self._operator.rollout is None else self._planned_versions.recall,
             on_ended=self._ended,
+            on_line=self._tell_progress,
             on_progress=self._progressed,
         )
         if self._refusal is not None:
@@ -407,20 +410,18 @@ class BatchAttempt:
         self._planned_versions.ended(self._report.ended(ended.rendering, ended.result, ended.error))
         ended.rendering.release()
 
-    def _progressed(self, progress: Progress) -> Callable[[], None]:
+    def _tell_progress(self, progress: Progress) -> None:
         log.info(progress.line)
+        self._tell_in_flight(progress.in_flight)
+
+    def _progressed(self, progress: Progress) -> Callable[[], None]:
         summary = {
             **self._report.summary(self._stopped, self._budget.committed),
             "in_flight": progress.in_flight,
             "total": progress.total,
             "progress": progress.line,
         }
-
-        def tell() -> None:
-            self._keep_progress(summary)
-            self._tell_in_flight(progress.in_flight)
-
-        return tell
+        return lambda: self._keep_progress(summary)
 
     def _tell_in_flight(self, jobs: int) -> None:
         ti = self._context["ti"]
@@ -430,8 +431,14 @@ class BatchAttempt:
         try:
             self._context["task_state_store"].set(PROGRESS_KEY, summary)
         except Exception as error:
-            # Only people look at it.
-            log.warning("How far the batch is could not be kept in the task's state: %s", error)
+            # Only people look at it, and it is tried every few seconds.
+            if self._keeps_progress:
+                log.warning(
+                    "How far the batch is could not be kept in the task's state, and pages show it late: %s. The batch "
+                    "goes on, and tries again without another word.",
+                    error,
+                )
+            self._keeps_progress = False
 
     @property
     def _stopped(self) -> Stopped:
@@ -447,8 +454,7 @@ class BatchAttempt:
         self._keep_progress(summary)
         self._operator.outcome = summary
         log.info("%s", sentence(summary))
-        for outlet in self._operator.outlets:
-            self._context["outlet_events"][outlet].extra = summary
+        tell_outlets(self._operator, self._context, summary)
         if (error := self._error(summary)) is not None:
             self._context["ti"].xcom_push(key="return_value", value=summary)
             raise error

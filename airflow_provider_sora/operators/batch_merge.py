@@ -16,6 +16,7 @@ from airflow_provider_sora.exceptions import BatchFailedError, ConfigurationErro
 from airflow_provider_sora.media.manifests import read_manifest, write_manifest
 from airflow_provider_sora.media.storage import check_writable
 from airflow_provider_sora.operators.batch_records import batch_file
+from airflow_provider_sora.operators.telling import tell_outlets
 from airflow_provider_sora.timestamps import parse_isoformat
 from airflow_provider_sora.videos.arguments import shown, whole
 
@@ -59,8 +60,7 @@ def merge(operator: SoraMergeBatchesOperator, context: Context) -> dict[str, Any
     ) | {"missing_parts": missing}
     log.info("%d manifests with %s items were joined in %s.", len(parts), f"{summary['items']:,}", target)
     operator.outcome, operator.joined = summary, tuple(part.manifest for part in parts)
-    for outlet in operator.outlets:
-        context["outlet_events"][outlet].extra = summary
+    tell_outlets(operator, context, summary)
     faults = [] if (told := verdict(summary, least)) is None else [told]
     if missing:
         told = (

@@ -21,7 +21,7 @@ from airflow_provider_sora.batches.concurrency import ConcurrencyLimit
 from airflow_provider_sora.batches.failures import Course, ServerTrouble, course_after
 from airflow_provider_sora.batches.guards import Budget, FailureGuard, Limits, Stop, retry_pause
 from airflow_provider_sora.batches.pacing import Pacer
-from airflow_provider_sora.batches.progress import Rate, next_progress, progress_line
+from airflow_provider_sora.batches.progress import KEEPING_PAUSE, Rate, next_progress, progress_line
 from airflow_provider_sora.batches.spending import may_be_billed
 from airflow_provider_sora.client.paced import PacedClient, RequestQueue
 from airflow_provider_sora.client.polling import Outcome, Wait, Watch
@@ -144,7 +144,9 @@ class BatchRun:
     :param done_before: those that ended before.
     :param recall: tells that the rollout was rolled back, once it was; None where there is no rollout.
     :param on_ended: is given each clip that is done, on the event loop.
-    :param on_progress: is given how far it is now and then, on the event loop; what it gives back is done in a thread.
+    :param on_line: is given how far it is whenever the log is to tell, in a thread.
+    :param on_progress: is given how far it is every :data:`~airflow_provider_sora.batches.progress.KEEPING_PAUSE`
+        seconds, on the event loop; what it gives back is done in a thread.
     """
 
     def __init__(
@@ -163,6 +165,7 @@ class BatchRun:
         done_before: int,
         recall: Callable[[], TakenBack | None] | None,
         on_ended: Callable[[Ended], None],
+        on_line: Callable[[Progress], None],
         on_progress: Callable[[Progress], Callable[[], None]],
     ) -> None:
         self._limits = limits
@@ -176,6 +179,7 @@ class BatchRun:
         self._total = total
         self._recall = None if recall is None else Recall(recall, tell=self._tell_rollback)
         self._on_ended = on_ended
+        self._on_line = on_line
         self._on_progress = on_progress
         self._guard = FailureGuard(limits.max_failure_rate, limits.failure_sample)
         self._stopped: tuple[Stop, str] | None = None
@@ -261,7 +265,7 @@ class BatchRun:
         self._submitting = ThreadPoolExecutor(_SUBMITTING, thread_name_prefix="submit")
         self._fetching = ThreadPoolExecutor(_FETCHING, thread_name_prefix="fetch")
         self._being_submitted: set[Future[VideoResult]] = set()
-        works: list[Coroutine[Any, Any, None]] = [self._tell_progress(), self._keep_watch()]
+        works: list[Coroutine[Any, Any, None]] = [self._tell_progress(), self._keep_progress(), self._keep_watch()]
         if self._recall is not None:
             works.append(self._heed_rollback(self._recall))
         beside = [asyncio.create_task(work) for work in works]
@@ -635,6 +639,12 @@ class BatchRun:
         while True:
             await asyncio.sleep(next_progress(self._lines))
             self._lines += 1
+            await asyncio.to_thread(self._on_line, self._progress())
+
+    async def _keep_progress(self) -> None:
+        # By itself: a store that does not answer must not keep the log from telling.
+        while True:
+            await asyncio.sleep(KEEPING_PAUSE)
             await asyncio.to_thread(self._on_progress(self._progress()))
 
     def _progress(self) -> Progress:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from airflow.sdk import BaseOperator
 
 from airflow_provider_sora.failures import no_retry_in_vain
+from airflow_provider_sora.operators.telling import tell_outlets
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -105,8 +106,7 @@ class SoraQuarantineVideosOperator(BaseOperator):
             summary = self._set_aside(context)
         # For `items=quarantine.output["items"]`: Airflow takes what is in brackets for the key of an XCom.
         context["ti"].xcom_push(key="items", value=summary["items"])
-        for outlet in self.outlets:
-            context["outlet_events"][outlet].extra = summary
+        tell_outlets(self, context, summary)
         return summary
 
     def _set_aside(self, context: Context) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_sora.exceptions import RecordUnavailableError
@@ -66,7 +67,9 @@ class RecordStore:
         :raises RecordUnavailableError: it could not be written.
         """
         if not self._is_read:
-            self.load()
+            # Only the metrics ask for it.
+            with suppress(RecordUnavailableError):
+                self.load()
         try:
             self._state.set(self.key, record.to_dict())
         except Exception as error:
@@ -75,5 +78,6 @@ class RecordStore:
                 f"The record of this task's submission could not be written ({type(error).__name__}: {error}). "
                 + (f"Video {job} was left in place." if job else "Nothing was submitted.")
             ) from error
-        emit(of_job(self._last, record, task=self._task))
-        self._last = record
+        if self._is_read:
+            emit(of_job(self._last, record, task=self._task))
+        self._last, self._is_read = record, True

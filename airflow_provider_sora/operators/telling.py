@@ -51,11 +51,8 @@ class TellingOperator(BaseOperator):
         :param result: what the task returns.
         :return: the same.
         """
-        self.outcome, event = result, event_of(result)
-        for outlet in self.outlets:
-            # What is no asset, such as a table that is declared for lineage, has no events.
-            with suppress(TypeError):
-                context["outlet_events"][outlet].extra = event
+        self.outcome = result
+        tell_outlets(self, context, event_of(result))
         return result
 
     def tell_job(self, context: Context, result: Mapping[str, Any]) -> None:
@@ -90,6 +87,19 @@ class TellingOperator(BaseOperator):
         from airflow_provider_sora.lineage import lineage_of
 
         return lineage_of(self)
+
+
+def tell_outlets(operator: BaseOperator, context: Context, extra: dict[str, Any]) -> None:
+    """Have something go with the event of each outlet of a task.
+
+    :param operator: the task.
+    :param context: its context.
+    :param extra: what the events carry.
+    """
+    for outlet in operator.outlets:
+        # What is no asset, such as a table that is declared for lineage, has no events.
+        with suppress(TypeError):
+            context["outlet_events"][outlet].extra = extra
 
 
 def event_of(result: Mapping[str, Any]) -> dict[str, Any]:

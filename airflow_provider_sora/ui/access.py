@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.models.resource_details import AssetDetails, DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_asset, requires_access_dag
 from airflow.api_fastapi.logging.decorators import action_logging
 from fastapi import Depends, HTTPException, Request, status
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
 
 #: Sent by our own script only: a form or a link of another site cannot set it.
 ACTION_HEADER = "X-Sora-Action"
@@ -54,6 +57,19 @@ def writes_assets(event: str) -> list[Any]:
         Depends(requires_access_asset(method="POST")),
         Depends(action_logging(event=event)),
     ]
+
+
+def require_asset(user: GetUserDep, asset_id: int, *, method: ResourceMethod) -> None:
+    """Refuse what an auth manager that gives rights to single assets does not allow.
+
+    :param user: who asks.
+    :param asset_id: of the asset, which a route knows only once it has looked.
+    :param method: ``GET`` to read, ``POST`` to create events.
+    :raises HTTPException: 403.
+    """
+    details = AssetDetails(id=str(asset_id))
+    if not get_auth_manager().is_authorized_asset(method=method, details=details, user=user):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You have no right to this rollout.")
 
 
 def may_write_assets(user: GetUserDep) -> bool:

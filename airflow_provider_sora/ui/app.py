@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_provider_sora.ui import batches, content, rollouts, snapshots, static_files, tasks, videos
 from airflow_provider_sora.ui.pages import page
+from airflow_provider_sora.ui.reading import plain_words
 
 #: Nothing but our own files, no script or style within a page, and no page of another site around it.
 HEADERS: Final = {
@@ -24,9 +26,10 @@ HEADERS: Final = {
 
 def create_app() -> FastAPI:
     """Make the app. It has no documentation routes of FastAPI: these would be open to everyone."""
-    app = FastAPI(title="Sora", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Sora", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[plain_words])
     app.add_middleware(_Headers)
     app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(RequestValidationError, _misread)
     for part in (videos, batches, rollouts, snapshots, tasks, content, static_files):
         app.include_router(part.router)
     return app
@@ -48,6 +51,10 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, sent)
+
+
+def _misread(request: Request, error: Exception) -> Response:
+    return page(request, "error.html", status_code=404, status=404, detail="This address leads to no page.")
 
 
 def _told(request: Request, error: Exception) -> Response:

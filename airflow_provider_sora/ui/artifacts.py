@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, NoReturn, Self
+from threading import Lock
+from typing import Any, Final, Self
 
 from airflow._shared.secrets_masker import redact
 from fastapi import HTTPException, status
 
 from airflow_provider_sora.media.download import is_mp4
 from airflow_provider_sora.media.storage import without_secrets
-from airflow_provider_sora.ui.batch_manifest import entries_of
+from airflow_provider_sora.ui.batch_manifest import ForeignManifestError, entries_of, parsed
 from airflow_provider_sora.ui.clips import TaskKey
-from airflow_provider_sora.ui.stored_files import StoredFile, open_stored, refusal, told
+from airflow_provider_sora.ui.stored_files import StoredFile, check_address, is_on_disk, open_stored, refusal, told
 
 _VIDEO: Final = ".mp4"
 _SIDECAR: Final = ".json"
@@ -33,6 +33,16 @@ _HEAD_BYTES: Final = 16
 
 #: Clips of batches that are remembered: a player asks for a clip many times, and a manifest may have 100,000 lines.
 _REMEMBERED: Final = 1024
+
+#: Batches of which it is remembered where each item's line is, and items of one of them: some 20 MiB.
+_REMEMBERED_BATCHES: Final = 4
+_MOST_ITEMS: Final = 200_000
+
+#: Whatever is wrong with what should be beside a video: who writes an XCom learns nothing of other files by it.
+_NO_SIDECAR: Final = (
+    "There is no video here with the sidecar that its task wrote: it was deleted, moved, set aside or replaced since, "
+    "or the API server cannot read the disk or the bucket of the worker."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +102,8 @@ def open_video(artifact: Artifact) -> StoredFile:
     """Open the file, if it surely is the video that the task made.
 
     :param artifact: of :func:`artifact_of`.
-    :raises HTTPException: 403 where it is anything else, 404 where there is none, 410 where it was set aside, 503 where
-        its store does not answer.
+    :raises HTTPException: 404 where it has no sidecar that matches, 410 where it was set aside, 403 where it is
+        anything else, 503 where its store does not answer.
     """
     sidecar = _sidecar(artifact)
     if aside := sidecar.get("quarantine"):
@@ -127,18 +137,25 @@ def _sidecar(artifact: Artifact) -> dict[str, Any]:
     # First of all: without one nobody learns here whether there is a file.
     if not artifact.uri.endswith(_VIDEO):
         raise refusal(f"it does not end in {_VIDEO}, as all videos of this provider do")
-    with closing(open_stored(artifact.uri.removesuffix(_VIDEO) + _SIDECAR)) as file, told():
-        content = file.read(0, _LARGEST_SIDECAR + 1)
+    address = artifact.uri.removesuffix(_VIDEO) + _SIDECAR
+    with told():
+        check_address(address)
     try:
-        document = json.loads(content, parse_constant=_no_number) if len(content) <= _LARGEST_SIDECAR else None
+        with closing(open_stored(address)) as file, told():
+            content = file.read(0, _LARGEST_SIDECAR + 1)
+        document = parsed(content) if len(content) <= _LARGEST_SIDECAR else None
+    except HTTPException as error:
+        # That a store does not answer tells nothing of what is in it.
+        if error.status_code == status.HTTP_503_SERVICE_UNAVAILABLE and not is_on_disk(address):
+            raise
+        document = None
     except (ValueError, RecursionError):
         document = None
     described = Artifact.of(document)
     # Not the place: a folder may have been copied.
-    if not isinstance(document, dict) or described is None:
-        raise refusal("the file of its name beside it is not the sidecar of a video")
-    if (described.sha256, described.bytes) != (artifact.sha256, artifact.bytes):
-        raise refusal("another video is in its place, as the sidecar there says")
+    is_its_own = described is not None and (described.sha256, described.bytes) == (artifact.sha256, artifact.bytes)
+    if not isinstance(document, dict) or not is_its_own:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, _NO_SIDECAR)
     return document
 
 
@@ -146,15 +163,53 @@ def _sidecar(artifact: Artifact) -> dict[str, Any]:
 def _of_item(task: TaskKey, manifest: str, item: str, written_at: datetime) -> Artifact | None:
     """What the line of an item names. A batch that is run again writes its XCom anew, after its manifest."""
     with told():
-        for entry in entries_of(task, manifest):
-            if entry.get("key") == item:
-                return Artifact.of(entry)
-    raise HTTPException(status.HTTP_404_NOT_FOUND, "The batch has no item of this key.")
+        offset = _index(task, manifest, written_at).offset_of(item)
+        _, entry = (None, {}) if offset is None else next(entries_of(task, manifest, offset), (None, {}))
+    if entry.get("key") != item:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "The batch has no item of this key.")
+    return Artifact.of(entry)
 
 
-def _no_number(name: str) -> NoReturn:
-    # Python adds NaN and Infinity to JSON, and browsers do not.
-    raise ValueError(f"{name} is not JSON")
+class _Index:
+    """Where the line of each item is in a manifest, which is read through once, however many ask at a time.
+
+    :param task: the batch.
+    :param manifest: what its summary names.
+    """
+
+    def __init__(self, task: TaskKey, manifest: str) -> None:
+        self._task = task
+        self._manifest = manifest
+        self._reading = Lock()
+        self._offsets: dict[int, int] | None = None
+
+    def offset_of(self, item: str) -> int | None:
+        """Bytes before the line of an item; None where there is none.
+
+        :param item: its key.
+        :raises SoraError: the manifest cannot be read; the next one who asks tries again.
+        """
+        with self._reading:
+            if self._offsets is None:
+                self._offsets = self._read()
+        return self._offsets.get(hash(item))
+
+    def _read(self) -> dict[int, int]:
+        # Not the keys themselves, which may be long: the line that is found tells its own.
+        offsets: dict[int, int] = {}
+        begin = 0
+        for end, entry in entries_of(self._task, self._manifest):
+            if len(offsets) == _MOST_ITEMS:
+                raise ForeignManifestError(f"The result manifest has more than {_MOST_ITEMS:,} items.")
+            if isinstance(key := entry.get("key"), str):
+                offsets.setdefault(hash(key), begin)
+            begin = end
+        return offsets
+
+
+@lru_cache(maxsize=_REMEMBERED_BATCHES)
+def _index(task: TaskKey, manifest: str, written_at: datetime) -> _Index:
+    return _Index(task, manifest)
 
 
 def _without_signatures(value: Any) -> Any:

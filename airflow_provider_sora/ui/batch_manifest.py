@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, cast
 
-from fastapi import HTTPException
+from fastapi import HTTPException, status
 
 from airflow_provider_sora.batches.summary import ItemOutcome
-from airflow_provider_sora.exceptions import ConfigurationError, SoraError
+from airflow_provider_sora.exceptions import ConfigurationError, OutputPathUnavailableError, SoraError
 from airflow_provider_sora.media.archive import artifact_name
-from airflow_provider_sora.media.manifests import MAX_FILE_BYTES, read_manifest
+from airflow_provider_sora.media.manifests import MAX_FILE_BYTES
 from airflow_provider_sora.media.text_files import InputFile
 from airflow_provider_sora.ui.batch_view import Entry
 from airflow_provider_sora.ui.clips import TaskKey
-from airflow_provider_sora.ui.stored_files import check_address
+from airflow_provider_sora.ui.stored_files import CHUNK_BYTES, StoredFile, check_address, open_stored, told
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 #: Entries on a page.
 PAGE: Final = 50
@@ -36,6 +41,59 @@ _CHUNK: Final = 1024 * 1024
 
 class ForeignManifestError(SoraError):
     """What an XCom names as manifest is not the one that its task writes."""
+
+
+class _Manifest(InputFile):
+    """A file that is opened as all files are that pages show: no link, and not beyond ``[sora] media_roots``."""
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """The open file.
+
+        :raises ForeignManifestError: it is a link, is larger than 256 MiB, or may not be shown.
+        :raises ConfigurationError: it is not there.
+        :raises OutputPathUnavailableError: its store does not answer as it should; this may pass.
+        """
+        try:
+            with closing(open_stored(self.path)) as file:
+                if file.size > MAX_FILE_BYTES:
+                    raise ForeignManifestError(f"{self.shown} is larger than {MAX_FILE_BYTES >> 20} MiB.")
+                yield cast("IO[bytes]", io.BufferedReader(_Stream(file), CHUNK_BYTES))
+        except HTTPException as refused:
+            told_of = f"{self.outcome}: {self.subject} {self.shown} cannot be read. {refused.detail}"
+            if refused.status_code == status.HTTP_403_FORBIDDEN:
+                raise ForeignManifestError(told_of) from None
+            if refused.status_code == status.HTTP_404_NOT_FOUND:
+                raise ConfigurationError(told_of) from None
+            raise OutputPathUnavailableError(told_of) from None
+
+
+class _Stream(io.RawIOBase):
+    """Reads a file from its beginning to where it ended when it was opened."""
+
+    def __init__(self, file: StoredFile) -> None:
+        self._file = file
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        begin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._file.size}[whence]
+        self._position = begin + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._file.size - self._position))
+        with told():
+            content = self._file.read(self._position, count) if count else b""
+        view[: len(content)] = content
+        self._position += len(content)
+        return len(content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +139,7 @@ def manifest_file(task: TaskKey, address: str) -> InputFile:
         check_address(address)
     except HTTPException as refused:
         raise ForeignManifestError(refused.detail) from None
-    return InputFile(
+    return _Manifest(
         path=address,
         subject="the result manifest",
         example="manifest.jsonl",
@@ -90,15 +148,22 @@ def manifest_file(task: TaskKey, address: str) -> InputFile:
     )
 
 
-def entries_of(task: TaskKey, address: str) -> Iterator[dict[str, Any]]:
-    """All entries of the manifest of a batch, one after another while it is read.
+def entries_of(task: TaskKey, address: str, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Entries of the manifest of a batch, one after another while it is read, each with the bytes before its end.
 
-    :param task: as for :func:`manifest_file`, like what follows.
+    :param task: as for :func:`manifest_file`.
     :param address: what its summary names.
-    :raises ForeignManifestError: as for :func:`manifest_file`.
-    :raises SoraError: it is not there, may not be read, is no result manifest, or its store does not answer.
+    :param offset: bytes before the first one that is wanted; as for :func:`read_page` where no line begins there.
+    :raises ForeignManifestError: as for :func:`manifest_file`, or a line is no entry.
+    :raises SoraError: it is not there, may not be read, or its store does not answer.
     """
-    return read_manifest(manifest_file(task, address).path)
+    file = manifest_file(task, address)
+    with file.open() as stream:
+        _, end = _begin(stream, Place(offset=offset))
+        for line in _lines(stream, file):
+            end += len(line)
+            if line.strip():
+                yield end, _object(line, file)
 
 
 def read_page(file: InputFile, *, outcome: ItemOutcome | None, place: Place) -> EntryPage:
@@ -130,18 +195,14 @@ def checked_copy(file: InputFile) -> IO[bytes]:
 
     :param file: the manifest.
     :return: an open file, at its beginning, that is gone once it is closed.
-    :raises ForeignManifestError: a line is no entry, or it is larger than 256 MiB.
+    :raises ForeignManifestError: a line is no entry.
     :raises SoraError: it is not there, may not be read, or its store does not answer.
     """
     copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - whoever sends it closes it
     try:
-        size = 0
         with file.open() as stream:
             for position, line in enumerate(_lines(stream, file), start=1):
                 _entry(line, file, position)
-                size += len(line)
-                if size > MAX_FILE_BYTES:
-                    raise ForeignManifestError(f"{file.shown} is larger than {MAX_FILE_BYTES >> 20} MiB.")
                 copy.write(line)
         copy.seek(0)
     except BaseException:
@@ -158,6 +219,30 @@ def chunks(copy: IO[bytes]) -> Iterator[bytes]:
     with copy:
         while chunk := copy.read(_CHUNK):
             yield chunk
+
+
+def parsed(content: bytes) -> Any:
+    """A value of JSON, without the NaN and Infinity that Python adds to it.
+
+    :param content: of a file, or of a line.
+    :raises ValueError: it is not JSON.
+    :raises RecursionError: it is nested too deeply.
+    """
+    return json.loads(content, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _object(line: bytes, file: InputFile) -> dict[str, Any]:
+    try:
+        entry = parsed(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict):
+        raise ForeignManifestError(f"{file.shown} has a line that is no entry of a result manifest.")
+    return entry
 
 
 def _begin(stream: IO[bytes], place: Place) -> tuple[int, int]:
@@ -178,7 +263,7 @@ def _lines(stream: IO[bytes], file: InputFile) -> Iterator[bytes]:
 
 def _entry(line: bytes, file: InputFile, position: int) -> Entry:
     try:
-        entry = Entry.read(json.loads(line))
+        entry = Entry.read(parsed(line))
     except (ValueError, RecursionError):
         entry = None
     if entry is None:

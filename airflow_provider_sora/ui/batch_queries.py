@@ -16,13 +16,10 @@ from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select, un
 from sqlalchemy.orm import Session, aliased
 
 from airflow_provider_sora.operators.batch_records import BATCH_KEY, PROGRESS_KEY
-from airflow_provider_sora.ui.batch_view import ENDED_STATES, Batch, Mark
+from airflow_provider_sora.ui.batch_view import ENDED_STATES, FAILED_STATES, OPERATOR, Batch, Mark
 
 #: Batches on a page.
 PAGE: Final = 50
-
-#: States that a list can be narrowed to, besides ``running``.
-STATES: Final = ("success", "failed")
 
 RUNNING: Final = "running"
 
@@ -110,6 +107,7 @@ def _batch(row: Row[Any]) -> Batch | None:
         version=row.version,
         progress=_parsed(row.progress),
         is_batch=row.progress is not None or row.journal is not None,
+        operator=row.operator,
     )
 
 
@@ -128,7 +126,7 @@ def _running(mark: Mark, dag_ids: Collection[str]) -> Select[Any]:
         # It ran when the first page was shown.
         TaskInstance.end_date > mark.as_of,
     )
-    return _page(
+    told = _page(
         select(*_key(state))
         .distinct()
         .join(TaskInstance, _same_task(state, TaskInstance))
@@ -137,6 +135,7 @@ def _running(mark: Mark, dag_ids: Collection[str]) -> Select[Any]:
         mark,
         dag_ids,
     )
+    return _first_of(told, _not_begun(mark, dag_ids, is_running))
 
 
 def _ended(mark: Mark, dag_ids: Collection[str], state: str | None) -> Select[Any]:
@@ -172,8 +171,51 @@ def _ended(mark: Mark, dag_ids: Collection[str], state: str | None) -> Select[An
         mark,
         dag_ids,
     )
-    both = union(select(told.subquery()), select(untold.subquery())).subquery()
-    return _latest_first(select(both), both.c).limit(PAGE + 1)
+    return _first_of(told, untold, _not_begun(mark, dag_ids, has_ended))
+
+
+def _not_begun(mark: Mark, dag_ids: Collection[str], condition: ColumnElement[bool]) -> Select[Any]:
+    """Batches that failed before they left anything: over a template, or a manifest that cannot be read.
+
+    Of all that batches may have left, the XComs stay for good: what is without these, too, never began.
+    """
+    left, kept = XComModel, TaskStateStoreModel
+    failed = (
+        select(
+            DagRun.id.label("dag_run_id"),
+            TaskInstance.task_id,
+            TaskInstance.map_index,
+            TaskInstance.dag_id,
+            TaskInstance.run_id,
+        )
+        .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
+        .where(
+            # The index on states is what keeps this from the whole table.
+            TaskInstance.state.in_(FAILED_STATES),
+            TaskInstance.operator == OPERATOR,
+            condition,
+            ~exists().where(
+                left.dag_run_id == DagRun.id,
+                left.task_id == TaskInstance.task_id,
+                left.map_index == TaskInstance.map_index,
+                left.key.in_(("return_value", "version")),
+            ),
+            ~exists().where(
+                kept.dag_run_id == DagRun.id,
+                kept.task_id == TaskInstance.task_id,
+                kept.map_index == TaskInstance.map_index,
+                kept.key.in_((BATCH_KEY, PROGRESS_KEY)),
+            ),
+        )
+        .subquery()
+        .c
+    )
+    return _page(select(*failed), failed, mark, dag_ids)
+
+
+def _first_of(*pages: Select[Any]) -> Select[Any]:
+    found = union(*(select(each.subquery()) for each in pages)).subquery()
+    return _latest_first(select(found), found.c).limit(PAGE + 1)
 
 
 def _page(statement: Select[Any], table: Any, mark: Mark, dag_ids: Collection[str]) -> Select[Any]:
@@ -206,6 +248,7 @@ def _shown(keys: Any) -> Select[Any]:
         select(
             *key,
             TaskInstance.state,
+            TaskInstance.operator,
             TaskInstance.start_date,
             TaskInstance.end_date,
             result.value.label("result"),

@@ -129,14 +129,28 @@ class Summary:
         return self.total - self.succeeded - self.without_clip
 
     @property
+    def is_so_far(self) -> bool:
+        """Whether it was told while the batch ran: a final summary has nothing in flight."""
+        return self.in_flight is not None
+
+    @property
+    def waiting(self) -> int:
+        """Items whose jobs are with the server."""
+        return min(self.in_flight or 0, self.open)
+
+    @property
+    def left(self) -> int:
+        """Items that neither ended nor are with the server."""
+        return self.open - self.waiting
+
+    @property
     def bar(self) -> tuple[Segment, ...]:
         """All items as parts of a bar; a part without items is left out."""
-        waiting = min(self.in_flight or 0, self.open)
         parts = (
             ("good", "succeeded", self.succeeded),
             ("bad", "without a clip", self.without_clip),
-            ("wait", "in flight", waiting),
-            ("off", "left", self.open - waiting),
+            ("wait", "in flight", self.waiting),
+            ("off", "left", self.left),
         )
         segments: list[Segment] = []
         before = 0

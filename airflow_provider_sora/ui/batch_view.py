@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Self
 
+from airflow_provider_sora.batches.progress import KEEPING_PAUSE
 from airflow_provider_sora.batches.summary import LONGEST_NAME, ItemOutcome
 from airflow_provider_sora.ui.batch_summary import Outcomes, Summary
 from airflow_provider_sora.ui.plain_values import mapping, number, text
@@ -19,6 +20,16 @@ ENDED_STATES: Final = frozenset({"success", "failed", "skipped", "upstream_faile
 _ENTRY_KEYS: Final = frozenset(
     {"key", "place", "outcome", "version", "request", "timing", "usage", "attempts", "error"}
 )
+
+#: States of a task instance that a list can be narrowed to, as badges and filters call them.
+STATES: Final = {"running": "running", "success": "succeeded", "failed": "failed"}
+
+#: Numbers of a running batch are said to be old where so many seconds passed: one of them was not kept.
+_OLD: Final = 2 * KEEPING_PAUSE
+
+#: Class of a task that renders a batch, and the states in which one that left nothing is shown.
+OPERATOR: Final = "SoraBatchOperator"
+FAILED_STATES: Final = frozenset({"failed", "up_for_retry"})
 
 _BADGES: Final = {"success": "good", "failed": "bad", "upstream_failed": "bad"}
 
@@ -53,6 +64,7 @@ class Batch:
     :param summary: final or so far; None before there is one.
     :param is_final: whether the summary is the final one of an attempt.
     :param version: the ``version`` of its XCom, empty where there is none.
+    :param has_begun: whether an attempt came as far as to leave anything.
     """
 
     dag_id: str
@@ -65,6 +77,7 @@ class Batch:
     summary: Summary | None
     is_final: bool
     version: Mapping[str, Any] = field(default_factory=dict)
+    has_begun: bool = True
 
     @classmethod
     def read(
@@ -81,6 +94,7 @@ class Batch:
         version: object,
         progress: object,
         is_batch: bool,
+        operator: str | None = None,
     ) -> Self | None:
         """A batch from what its task left, None where that was something else.
 
@@ -95,6 +109,7 @@ class Batch:
         :param version: the XCom ``version``.
         :param progress: of the task's state, the summary so far.
         :param is_batch: whether the task's state says that it is one.
+        :param operator: name of the task's class, by which one that failed before it left anything is known.
         """
         final = Summary.read(result)
         summary = final or Summary.read(progress)
@@ -109,9 +124,11 @@ class Batch:
             summary=summary,
             is_final=final is not None,
             version=mapping(version),
+            has_begun=is_batch or result is not None or version is not None,
         )
         # A task that hands a summary on has neither a version of its own nor a journal.
         known = is_batch or (final is not None and (found.is_merge or bool(found.version)))
+        known = known or (not found.has_begun and operator == OPERATOR and state in FAILED_STATES)
         return found if known else None
 
     @property
@@ -132,7 +149,28 @@ class Batch:
     @property
     def state_name(self) -> str:
         """Its state in words."""
-        return (self.state or "not begun").replace("_", " ")
+        state = self.state or "not begun"
+        return STATES.get(state, state.replace("_", " "))
+
+    def age(self, now: datetime) -> float | None:
+        """How old its numbers are, in seconds; None where they are new, final or not there.
+
+        :param now: the time.
+        """
+        if not self.is_running or self.summary is None or not self.summary.is_so_far or self.summary.ended_at is None:
+            return None
+        age = (now - self.summary.ended_at).total_seconds()
+        return age if age > _OLD else None
+
+    @property
+    def silence(self) -> str:
+        """Why it has no numbers, in a sentence."""
+        if not self.has_begun:
+            again = " Airflow tries again." if self.is_running else ""
+            return f"It failed before it began: nothing was submitted.{again}"
+        if self.is_running:
+            return f"It has told nothing yet: it does after its first {KEEPING_PAUSE:g} seconds."
+        return "It ended before it told anything."
 
     def seconds(self, now: datetime) -> float | None:
         """How long it took, or takes so far, in seconds.

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from urllib.parse import quote
 
 from airflow.api_fastapi.common.db.common import SessionDep
-from fastapi import APIRouter, HTTPException, Path, Query, Request, status
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, status
 from fastapi.responses import Response, StreamingResponse
 
 from airflow_provider_sora.batches.summary import ItemOutcome
@@ -23,10 +23,12 @@ from airflow_provider_sora.ui.batch_manifest import (
     manifest_file,
     read_page,
 )
-from airflow_provider_sora.ui.batch_queries import RUNNING, STATES, batch_page, one_batch
-from airflow_provider_sora.ui.batch_view import Batch, Mark
+from airflow_provider_sora.ui.batch_queries import batch_page, one_batch
+from airflow_provider_sora.ui.batch_view import STATES, Batch, Mark
+from airflow_provider_sora.ui.clip_queries import suggestions
 from airflow_provider_sora.ui.clips import TaskKey
 from airflow_provider_sora.ui.pages import page
+from airflow_provider_sora.ui.reading import in_reader
 
 router = APIRouter()
 
@@ -46,13 +48,13 @@ def batches(
     request: Request,
     session: SessionDep,
     readable: ReadableDags,
-    dag_id: str = "",
+    dag_id: Annotated[str, Query(max_length=250)] = "",
     state: str = "",
     after: str = "",
 ) -> Response:
     """All batches of the DAGs that the user may read."""
     now = datetime.now(UTC)
-    state = state if state in (RUNNING, *STATES) else ""
+    state = state if state in STATES else ""
     found = batch_page(
         session,
         dag_ids=readable & {dag_id} if dag_id else readable,
@@ -66,33 +68,47 @@ def batches(
         batches=found.batches,
         following=found.following,
         dag_id=dag_id,
-        dag_ids=sorted({batch.dag_id for batch in found.batches}),
+        dag_ids=sorted(
+            {
+                *suggestions(session, dag_ids=readable)[0],
+                # What failed before it chose a version, and merges, are not among these.
+                *(batch.dag_id for batch in found.batches),
+                *([dag_id] if dag_id else []),
+            }
+        ),
         state=state,
-        states={RUNNING: "running", "success": "succeeded", "failed": "failed"},
+        states=STATES,
         is_first=not after,
         refresh=REFRESH if not after and any(batch.is_running for batch in found.batches) else 0,
         now=now,
     )
 
 
+def _found(session: SessionDep, dag_id: _Name, run_id: _Name, task_id: _Name, map_index: _Index) -> Batch:
+    found = one_batch(session, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    # What is read of its manifest may take its time, and the database is not needed any more.
+    session.close()
+    if found is None:
+        raise HTTPException(
+            status.HTTP_404_NOT_FOUND,
+            "This task instance is no batch, or what it left was removed: its XComs were deleted, or Airflow cleared "
+            "them for a new attempt that has not begun yet.",
+        )
+    return found
+
+
+Found = Annotated[Batch, Depends(_found)]
+
+
 @router.get(_PATH, dependencies=[reads_dag])
-def batch(
-    request: Request,
-    session: SessionDep,
-    dag_id: _Name,
-    run_id: _Name,
-    task_id: _Name,
-    map_index: _Index,
-    outcome: str = "",
-    position: _Number = 0,
-    offset: _Number = 0,
+async def batch(
+    request: Request, found: Found, outcome: str = "", position: _Number = 0, offset: _Number = 0
 ) -> Response:
     """One batch, and its items."""
-    found = _found(session, dag_id, run_id, task_id, map_index)
     wanted = ItemOutcome(outcome) if outcome in list(ItemOutcome) else None
     entries, fault = None, None
     if found.is_final or not found.is_running:
-        entries, fault = _entries(found, wanted, Place(position=position, offset=offset))
+        entries, fault = await in_reader(_entries, found, wanted, Place(position=position, offset=offset))
     return page(
         request,
         "batch.html",
@@ -108,12 +124,11 @@ def batch(
 
 
 @router.get(f"{_PATH}/manifest", dependencies=[reads_dag])
-def manifest(session: SessionDep, dag_id: _Name, run_id: _Name, task_id: _Name, map_index: _Index) -> Response:
+async def manifest(found: Found) -> Response:
     """The result manifest of a batch, as it is."""
-    found = _found(session, dag_id, run_id, task_id, map_index)
     try:
         file = _manifest_of(found)
-        copy = checked_copy(file)
+        copy = await in_reader(checked_copy, file)
     except ForeignManifestError as error:
         raise HTTPException(status.HTTP_403_FORBIDDEN, str(error)) from error
     except OutputPathUnavailableError as error:
@@ -126,17 +141,6 @@ def manifest(session: SessionDep, dag_id: _Name, run_id: _Name, task_id: _Name, 
         media_type="application/x-ndjson",
         headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
     )
-
-
-def _found(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: int) -> Batch:
-    found = one_batch(session, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
-    if found is None:
-        raise HTTPException(
-            status.HTTP_404_NOT_FOUND,
-            "This task instance is no batch, or what it left was removed: its XComs were deleted, or Airflow cleared "
-            "them for a new attempt that has not begun yet.",
-        )
-    return found
 
 
 def _entries(found: Batch, outcome: ItemOutcome | None, place: Place) -> tuple[EntryPage | None, str | None]:

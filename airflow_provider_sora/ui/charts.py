@@ -91,7 +91,15 @@ def weight_chart(points: Sequence[Point], *, until: datetime) -> Markup:
 
 
 def _times(first: datetime, span: timedelta) -> Markup:
-    form = "%H:%M" if span < timedelta(hours=20) else "%m-%d %H:%M" if span < timedelta(days=8) else "%Y-%m-%d"
+    form = (
+        "%H:%M:%S"
+        if span < timedelta(minutes=10)
+        else "%H:%M"
+        if span < timedelta(hours=20)
+        else "%m-%d %H:%M"
+        if span < timedelta(days=8)
+        else "%Y-%m-%d"
+    )
     texts = []
     for tick in range(_TICKS + 1):
         x = _LEFT + tick / _TICKS * (_WIDTH - _LEFT - _RIGHT)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
-from sqlalchemy import Select, and_, or_, select, tuple_
+from sqlalchemy import Select, and_, not_, or_, select, tuple_
 from sqlalchemy.orm import Session, aliased
 
 from airflow_provider_sora.ui.clips import UNDER_WAY, Cursor, Filters, Place, Source, Status, TaskKey
@@ -18,9 +18,6 @@ VERSION_KEY: Final = "version"
 
 #: Newest task instances whose DAGs and snapshots are suggested in the filters.
 _SUGGESTED_FROM: Final = 2_000
-
-#: Of a job that its task only submitted.
-_NOT_ENDED: Final = (JobStatus.QUEUED, JobStatus.IN_PROGRESS)
 
 _VERSION = aliased(XComModel)
 _RESULT = aliased(XComModel)
@@ -126,12 +123,17 @@ def _conditions(wanted: Filters) -> list[Any]:
     for key, value in (("snapshot", wanted.snapshot), ("variant", wanted.variant)):
         if value is not None:
             conditions.append(or_(_VERSION.value[key].as_string() == value, is_batch))
+    state, told = TaskInstance.state, _RESULT.value["status"].as_string()
     if wanted.status is Status.COMPLETED:
-        conditions.append(or_(_RESULT.value["status"].as_string() == JobStatus.COMPLETED, is_batch))
+        silent = and_(state == "success", _RESULT.key.is_(None))
+        conditions.append(or_(told == JobStatus.COMPLETED, silent, is_batch))
     elif wanted.status is Status.RUNNING:
-        conditions.append(or_(TaskInstance.state.in_(UNDER_WAY), _RESULT.value["status"].as_string().in_(_NOT_ENDED)))
+        conditions.append(or_(state.in_(UNDER_WAY), state.is_(None)))
+    elif wanted.status is Status.SUBMITTED:
+        has_told = and_(_RESULT.key.is_not(None), told.is_distinct_from(JobStatus.COMPLETED))
+        conditions.append(and_(state == "success", has_told, not_(is_batch)))
     elif wanted.status is Status.FAILED:
-        conditions.append(or_(TaskInstance.state.not_in(("success", *UNDER_WAY)), is_batch))
+        conditions.append(or_(state.not_in(("success", *UNDER_WAY)), is_batch))
     if wanted.since is not None:
         conditions.append(_VERSION.timestamp >= wanted.since)
     if wanted.until is not None:

@@ -29,6 +29,7 @@ class Status(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     RUNNING = "running"
+    SUBMITTED = "submitted"
 
 
 class Place(NamedTuple):
@@ -46,6 +47,10 @@ class TaskKey(NamedTuple):
     run_id: str
     task_id: str
     map_index: int = -1
+
+
+#: Reads a manifest: of a task, at an address, from so many bytes on. Each entry comes with the bytes before its end.
+EntriesOf = Callable[[TaskKey, str, int], Iterable[tuple[int, Mapping[str, Any]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +176,11 @@ def clip_of(source: Source) -> Clip | None:
     # A task that succeeded without a word had its XCom removed, or does not push it.
     if result.get("status") == JobStatus.COMPLETED or (not result and source.state == "success"):
         status = Status.COMPLETED
-    elif source.state is None or source.state in UNDER_WAY or (result and result.get("error") is None):
+    elif source.state is None or source.state in UNDER_WAY:
         status = Status.RUNNING
+    # Its task ended and did not wait for the job: what became of this is told by the task that downloads it.
+    elif result and result.get("error") is None:
+        status = Status.SUBMITTED
     else:
         status = Status.FAILED
     return _clip(source, result, status=status, item=None, version=source.version)
@@ -258,15 +266,15 @@ class Cursor:
     """Where a page ended.
 
     :param place: of the last task instance that was looked at.
-    :param entries: how many entries of its manifest were; None where it is done with.
+    :param offset: bytes of its manifest that were; None where it is done with.
     """
 
     place: Place
-    entries: int | None = None
+    offset: int | None = None
 
     def encoded(self) -> str:
         """This cursor for a URL."""
-        text = json.dumps([*self.place, self.entries], separators=(",", ":"))
+        text = json.dumps([*self.place, self.offset], separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
@@ -277,13 +285,15 @@ class Cursor:
         :return: None where it is none: the page then begins with the newest.
         """
         try:
-            number, task_id, index, entries = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        except (ValueError, TypeError):
+            number, task_id, index, offset = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            # Half of a surrogate pair has no other form.
+            is_text = isinstance(task_id, str) and b"\0" not in task_id.encode()
+        except (ValueError, TypeError, RecursionError):
             return None
-        is_whole = all(isinstance(each, int) and abs(each) < 2**31 for each in (number, index, entries or 0))
-        if not is_whole or not isinstance(task_id, str) or (entries or 0) < 0:
-            return None
-        return cls(place=Place(number, task_id, index), entries=entries)
+        # Not bool, which is an int too.
+        is_whole = all(type(each) is int and abs(each) < 2**31 for each in (number, index))
+        is_offset = offset is None or (type(offset) is int and 0 <= offset < 2**48)
+        return cls(place=Place(number, task_id, index), offset=offset) if is_text and is_whole and is_offset else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +313,7 @@ class Page:
 def page_of(
     sources: Iterable[Source],
     *,
-    entries_of: Callable[[TaskKey, str], Iterable[Mapping[str, Any]]],
+    entries_of: EntriesOf,
     wanted: Filters,
     size: int,
     before: Cursor | None = None,
@@ -312,7 +322,8 @@ def page_of(
     """The clips of some task instances, those of batches among them.
 
     :param sources: the newest first, beginning with that of the cursor.
-    :param entries_of: reads the result manifest of a task; what it raises is told, and its batch left out.
+    :param entries_of: reads the result manifest of a task from so many bytes on, and gives each entry with the bytes
+        before its end; what it raises is told, and its batch left out.
     :param wanted: which clips.
     :param size: how many at most.
     :param before: where the page before this one ended.
@@ -324,17 +335,17 @@ def page_of(
     at = before
     for source in sources:
         is_begun = before is not None and source.place == before.place
-        if is_begun and before is not None and before.entries is None:
+        if is_begun and before is not None and before.offset is None:
             continue
-        skipped = (before.entries or 0) if is_begun and before is not None else 0
-        for number, clip in _clips(source, entries_of, skipped, unread):
-            if number is not None:
+        begin = (before.offset or 0) if is_begun and before is not None else 0
+        for end, clip in _clips(source, entries_of, begin, unread):
+            if end is not None:
                 looked_at += 1
             if clip is not None and wanted.suits(clip):
                 if len(clips) == size:
                     return Page(clips=tuple(clips), after=at, unread=tuple(unread))
                 clips.append(clip)
-            at = Cursor(place=source.place, entries=None if number is None else number + 1)
+            at = Cursor(place=source.place, offset=end)
             if looked_at >= MAX_ENTRIES:
                 return Page(clips=tuple(clips), after=at, unread=tuple(unread))
         at = Cursor(place=source.place)
@@ -342,7 +353,7 @@ def page_of(
 
 
 def _clips(
-    source: Source, entries_of: Callable[[TaskKey, str], Iterable[Mapping[str, Any]]], skipped: int, unread: list[str]
+    source: Source, entries_of: EntriesOf, begin: int, unread: list[str]
 ) -> Iterator[tuple[int | None, Clip | None]]:
     if not source.is_batch:
         yield None, clip_of(source)
@@ -350,8 +361,7 @@ def _clips(
     if source.manifest is None:
         return
     try:
-        for number, entry in enumerate(entries_of(source.task, source.manifest)):
-            if number >= skipped:
-                yield number, clip_of_entry(source, entry)
+        for end, entry in entries_of(source.task, source.manifest, begin):
+            yield end, clip_of_entry(source, entry)
     except SoraError as error:
         unread.append(f"{source.task.dag_id}, {source.task.task_id}, {source.task.run_id}: {error}")

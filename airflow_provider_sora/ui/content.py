@@ -1,20 +1,17 @@
 """Video files and their sidecars, for players: the one that a task instance names, whatever else a request says.
 
-Airflow's own routes run in a pool of 40 threads. None of these is used to wait for a disk, a store or a slow player:
-files are read by a few threads of their own, one piece at a time, and only when the player took the piece before.
+Files are read by a few threads of their own, one piece at a time, and only when the player took the piece before.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Annotated, Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote
 
-import anyio
-import anyio.to_thread
 from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
 from airflow.utils.session import create_session
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, status
@@ -26,6 +23,7 @@ from airflow_provider_sora.ui.access import reads_dag
 from airflow_provider_sora.ui.artifacts import Artifact, artifact_of, open_video, read_sidecar
 from airflow_provider_sora.ui.clips import TaskKey
 from airflow_provider_sora.ui.ranges import NotSatisfiableError, Part, etag_of, is_known, requested_part
+from airflow_provider_sora.ui.reading import in_reader
 from airflow_provider_sora.ui.stored_files import CHUNK_BYTES, StoredFile
 
 router = APIRouter(dependencies=[reads_dag])
@@ -34,12 +32,6 @@ _PATH: Final = "/content/{dag_id}/{run_id}/{task_id}/{map_index}"
 
 #: A file keeps its name when it is rendered anew: then its ETag tells.
 _CACHE: Final = "private, max-age=300, must-revalidate"
-
-#: Of all players of this process.
-_READERS: Final = anyio.CapacityLimiter(8)
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class _Returned(NamedTuple):
@@ -53,18 +45,15 @@ class _Returned(NamedTuple):
 def _returned(dag_id: str, run_id: str, task_id: str, map_index: Annotated[int, Path(ge=-1, lt=2**31)]) -> _Returned:
     # Not Airflow's SessionDep, which would keep its connection to the database while a store is waited for.
     with create_session(scoped=False) as session:
-        row = None
-        # PostgreSQL takes no such character.
-        if "\0" not in dag_id + run_id + task_id:
-            row = session.execute(
-                select(XComModel.value, XComModel.timestamp).where(
-                    XComModel.dag_id == dag_id,
-                    XComModel.run_id == run_id,
-                    XComModel.task_id == task_id,
-                    XComModel.map_index == map_index,
-                    XComModel.key == XCOM_RETURN_KEY,
-                )
-            ).first()
+        row = session.execute(
+            select(XComModel.value, XComModel.timestamp).where(
+                XComModel.dag_id == dag_id,
+                XComModel.run_id == run_id,
+                XComModel.task_id == task_id,
+                XComModel.map_index == map_index,
+                XComModel.key == XCOM_RETURN_KEY,
+            )
+        ).first()
     if row is None:
         raise HTTPException(
             status.HTTP_404_NOT_FOUND, "This task has no output: it did not end yet, or its XComs were cleaned up."
@@ -79,7 +68,7 @@ Item = Annotated[str | None, Query()]
 @router.api_route(_PATH + "/video", methods=["GET", "HEAD"])
 async def video(request: Request, returned: Returned, item: Item = None) -> Response:
     """The file of a clip, or the part of it that a player asks for."""
-    artifact, file = await _in_reader(_opened, returned, item)
+    artifact, file = await in_reader(_opened, returned, item)
     try:
         return _answer(request, artifact, file)
     except BaseException:
@@ -90,13 +79,9 @@ async def video(request: Request, returned: Returned, item: Item = None) -> Resp
 @router.get(_PATH + "/sidecar")
 async def sidecar(returned: Returned, item: Item = None) -> Response:
     """What is on record beside a clip."""
-    document = await _in_reader(lambda: read_sidecar(_named(returned, item)))
+    document = await in_reader(lambda: read_sidecar(_named(returned, item)))
     # In ASCII: half of a surrogate pair, which a prompt may hold, has no other form.
     return Response(json.dumps(document, indent=2), media_type="application/json")
-
-
-async def _in_reader(function: Callable[_P, _T], *arguments: _P.args, **_: _P.kwargs) -> _T:
-    return await anyio.to_thread.run_sync(function, *arguments, limiter=_READERS)
 
 
 def _named(returned: _Returned, item: str | None) -> Artifact:
@@ -154,7 +139,7 @@ class _Film(StreamingResponse):
 async def _pieces(file: StoredFile, part: Part) -> AsyncIterator[bytes]:
     position, end = part.first, part.first + part.length
     while position < end:
-        piece = await _in_reader(file.read, position, min(CHUNK_BYTES, end - position))
+        piece = await in_reader(file.read, position, min(CHUNK_BYTES, end - position))
         if not piece:
             raise EOFError("the file became shorter while it was sent")
         position += len(piece)

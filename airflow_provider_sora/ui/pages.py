@@ -41,7 +41,6 @@ class Links:
         self._app = str(request.scope["root_path"])
         # The app is mounted below Airflow's own root.
         self._airflow = self._app.rpartition("/")[0]
-        self.here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
     def to(self, *parts: str | int, **query: str | int | None) -> str:
         """A page of this app.

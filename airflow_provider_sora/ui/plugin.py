@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
@@ -30,9 +31,9 @@ class SoraPlugin(AirflowPlugin):
         },
     ]
 
-    @property
+    @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The app, which only an API server makes."""
+        """The app, which only an API server makes, and once."""
         from airflow_provider_sora.ui.app import create_app
 
         return [{"app": create_app(), "url_prefix": APP_PATH, "name": "Sora"}]

@@ -22,7 +22,7 @@ from airflow_provider_sora.rollouts import by_hand, wording
 from airflow_provider_sora.rollouts.by_hand import Button, Press
 from airflow_provider_sora.rollouts.ledger import Entry, Event, State
 from airflow_provider_sora.ui import ledgers
-from airflow_provider_sora.ui.access import MayWriteAssets, ReadableDags, reads_assets, writes_assets
+from airflow_provider_sora.ui.access import MayWriteAssets, ReadableDags, reads_assets, require_asset, writes_assets
 from airflow_provider_sora.ui.ledgers import Stored
 from airflow_provider_sora.ui.pages import page
 from airflow_provider_sora.ui.rollout_view import overview, page_of
@@ -47,6 +47,7 @@ def rollout(
     name: str,
     session: SessionDep,
     readable: ReadableDags,
+    user: GetUserDep,
     may_write: MayWriteAssets,
     run: str | None = None,
     before: int | None = None,
@@ -59,6 +60,7 @@ def rollout(
     stored = ledgers.one_rollout(session, name, readable)
     if stored is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, _unknown(name))
+    require_asset(user, stored.asset_id, method="GET")
     shown = page_of(stored.known, run=run, before=before, now=datetime.now(UTC))
     return page(
         request,
@@ -102,7 +104,7 @@ class Action(BaseModel):
 
     action: Button
     reason: str = Field(max_length=LONGEST_REASON)
-    rollout_id: str = Field(min_length=1)
+    rollout_id: str = Field(min_length=1, max_length=250, pattern=r"^[^\x00-\x1f\x7f]+$")
     generation: int
 
     def by(self, user: str) -> Press:
@@ -140,6 +142,7 @@ def act(
     stored = ledgers.one_rollout(session, name, readable)
     if stored is None:
         return _answer(_unknown(name), status.HTTP_404_NOT_FOUND)
+    require_asset(user, stored.asset_id, method="POST")
     try:
         press = action.by(user.get_name())
         entry = by_hand.pressed(stored.known, press, now=datetime.now(UTC))

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
-from airflow.models.asset import AssetEvent, AssetModel
-from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.models.connection import Connection
 from airflow.models.xcom import XComModel
 from airflow.sdk.exceptions import AirflowException
-from sqlalchemy import and_, case, exists, func, select
+from sqlalchemy import case, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from airflow_provider_sora.exceptions import SoraError
 from airflow_provider_sora.hooks.settings import ConnectionSettings
-from airflow_provider_sora.rollouts.plan import ASSET_GROUP
 from airflow_provider_sora.snapshots.catalog import Catalog
 from airflow_provider_sora.ui.batch_summary import Summary
-from airflow_provider_sora.ui.plain_values import mapping, text
+from airflow_provider_sora.ui.ledgers import all_rollouts
 from airflow_provider_sora.ui.snapshot_record import Record, RecordTally
 from airflow_provider_sora.ui.snapshot_view import ConnectionNames, RolloutArm
-
-#: Key in a rollout's asset state store: where it stood.
-_CHECKPOINT_KEY: Final = "checkpoint"
 
 #: Results of clips and batches that are read at most: each is one task instance.
 MOST_RESULTS: Final = 250_000
 
-#: Pairs of a task and a snapshot, rollouts and connections that are read at most.
+#: Pairs of a task and a snapshot, and connections that are read at most.
 _MOST: Final = 1_000
 
 
@@ -107,37 +100,21 @@ def _results(dag_ids: Collection[str], since: datetime) -> Any:
     )
 
 
-def read_rollouts(session: Session) -> dict[str, list[RolloutArm]]:
-    """Which rollouts name which snapshot, as their latest events tell.
+def read_rollouts(session: Session, readable: Collection[str]) -> dict[str, list[RolloutArm]]:
+    """Which rollouts name which snapshot, and where they stand.
 
     :param session: of the database.
+    :param readable: the DAGs that the user may read; what others wrote of a rollout is left out.
     """
-    latest = (
-        select(AssetEvent.asset_id, func.max(AssetEvent.id).label("id"))
-        .join(AssetModel, and_(AssetModel.id == AssetEvent.asset_id, AssetModel.group == ASSET_GROUP))
-        .group_by(AssetEvent.asset_id)
-        .subquery()
-    )
-    rows = session.execute(
-        select(AssetModel.name, AssetEvent.extra, AssetStateStoreModel.value)
-        .join(latest, latest.c.asset_id == AssetModel.id)
-        .join(AssetEvent, AssetEvent.id == latest.c.id)
-        .outerjoin(
-            AssetStateStoreModel,
-            and_(AssetStateStoreModel.asset_id == AssetModel.id, AssetStateStoreModel.key == _CHECKPOINT_KEY),
-        )
-        .order_by(AssetModel.name)
-        .limit(_MOST)
-    )
     found: dict[str, list[RolloutArm]] = {}
-    for name, extra, checkpoint in rows:
-        # What a person wrote by hand carries no state.
-        state = mapping(mapping(extra).get("state")) or _parsed(checkpoint)
-        plan, status = mapping(state.get("plan")), text(state.get("status"))
-        for arm in ("baseline", "candidate"):
-            if (snapshot := text(plan.get(arm))) is not None:
-                known = RolloutArm(rollout=name, arm=arm, status=(status or "").replace("_", " "))
-                found.setdefault(snapshot, []).append(known)
+    for known in all_rollouts(session, readable):
+        if (state := known.ledger.state) is None:
+            continue
+        status = state.status.value.replace("_", " ")
+        if known.hidden is not None:
+            status = f"{status}, as far as you may see"
+        for arm, snapshot in (("baseline", state.plan.baseline), ("candidate", state.plan.candidate)):
+            found.setdefault(snapshot, []).append(RolloutArm(rollout=known.name, arm=arm, status=status))
     return found
 
 
@@ -178,10 +155,3 @@ def _names(connection: Connection, catalog: Catalog) -> ConnectionNames:
         environments=settings.environments,
         catalog=known,
     )
-
-
-def _parsed(value: str | None) -> Mapping[str, Any]:
-    try:
-        return mapping(json.loads(value or "null"))
-    except ValueError:
-        return {}

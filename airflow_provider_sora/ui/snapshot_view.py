@@ -102,7 +102,7 @@ class RolloutArm:
 
     :param rollout: its name.
     :param arm: ``baseline`` or ``candidate``.
-    :param status: as it was recorded last.
+    :param status: where it stands, in words.
     """
 
     rollout: str

@@ -53,29 +53,48 @@ ReadsRollouts = Annotated[bool, Depends(_reads_rollouts)]
 
 
 class _Records:
-    """Keeps figures for a minute."""
+    """Keeps figures for a minute. While somebody counts anew, the others are given those of before."""
 
     def __init__(self) -> None:
         self._kept: dict[frozenset[str], tuple[float, Record]] = {}
+        self._counting: dict[frozenset[str], Lock] = {}
         self._lock = Lock()
 
     def get(self, session: Session, dag_ids: frozenset[str]) -> Record:
-        """The figures of these DAGs, a minute old at most.
+        """The figures of these DAGs, about a minute old at most.
 
         :param session: of the database.
         :param dag_ids: DAGs that count.
         """
-        # One at a time: of many who look at once, one counts and the others take it.
+        known = self._fresh(dag_ids)
+        if known is not None:
+            return known
         with self._lock:
-            counted_at, record = self._kept.pop(dag_ids, (0.0, None))
-            if record is None or time.monotonic() - counted_at >= _LIVE:
-                now = datetime.now(UTC)
-                record = read_record(session, dag_ids=dag_ids, since=now - PERIOD, now=now)
-                counted_at = time.monotonic()
-            self._kept[dag_ids] = (counted_at, record)
+            counting = self._counting.setdefault(dag_ids, Lock())
+            before = self._kept.get(dag_ids)
+        # Of many who look at once, one counts. Only where there are no figures yet do the others wait for it.
+        if not counting.acquire(blocking=before is None) and before is not None:
+            return before[1]
+        try:
+            return self._fresh(dag_ids) or self._counted(session, dag_ids)
+        finally:
+            counting.release()
+
+    def _fresh(self, dag_ids: frozenset[str]) -> Record | None:
+        counted_at, record = self._kept.get(dag_ids, (0.0, None))
+        return record if time.monotonic() - counted_at < _LIVE else None
+
+    def _counted(self, session: Session, dag_ids: frozenset[str]) -> Record:
+        now = datetime.now(UTC)
+        record = read_record(session, dag_ids=dag_ids, since=now - PERIOD, now=now)
+        with self._lock:
+            self._kept.pop(dag_ids, None)
+            self._kept[dag_ids] = (time.monotonic(), record)
             while len(self._kept) > _MOST_KEPT:
-                del self._kept[next(iter(self._kept))]
-            return record
+                oldest = next(iter(self._kept))
+                del self._kept[oldest]
+                self._counting.pop(oldest, None)
+        return record
 
 
 _records = _Records()
@@ -97,7 +116,7 @@ def snapshots(
         else read_connections(session, conn_ids=readable_connections, catalog=catalog)
     )
     record = _records.get(session, frozenset(readable))
-    rollouts = read_rollouts(session) if reads_rollouts else {}
+    rollouts = read_rollouts(session, readable) if reads_rollouts else {}
     made = cards(catalog, connections, rollouts, record, today=datetime.now(UTC).date())
     shown = most_used(made)
     return page(

@@ -83,9 +83,15 @@ def check_address(address: str) -> None:
         raise refusal("its address holds a password")
     if scheme in _LOCAL and not path.startswith("/"):
         raise refusal("its path is not absolute")
-    roots = [root.strip() for root in (conf.get("sora", "media_roots", fallback="") or "").split(",") if root.strip()]
-    if roots and not _is_below(address, roots):
-        raise refusal("it is outside of the folders that [sora] media_roots allows")
+    _check_roots(address)
+
+
+def is_on_disk(address: str) -> bool:
+    """Whether a file is on a disk of the API server, and not in an object store.
+
+    :param address: as for :func:`open_stored`.
+    """
+    return _split(address)[0] in _LOCAL
 
 
 @contextmanager
@@ -138,6 +144,12 @@ def _split(address: str) -> tuple[str, str]:
     return (scheme, rest) if separator else ("file", address)
 
 
+def _check_roots(address: str) -> None:
+    roots = [root.strip() for root in (conf.get("sora", "media_roots", fallback="") or "").split(",") if root.strip()]
+    if roots and not _is_below(address, roots):
+        raise refusal("it is outside of the folders that [sora] media_roots allows")
+
+
 def _is_below(address: str, roots: Sequence[str]) -> bool:
     place = _canonical(address)
     return any(place.startswith(_canonical(root).rstrip("/") + "/") for root in roots)
@@ -158,11 +170,15 @@ class _LocalFile:
             raise refusal("it is on no disk")
         # Without O_NONBLOCK a pipe is waited for without end.
         self._descriptor = os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        facts = os.fstat(self._descriptor)
-        # A folder that became a link meanwhile would lead elsewhere.
-        if not stat.S_ISREG(facts.st_mode) or resolved.resolve() != resolved:
+        try:
+            facts = os.fstat(self._descriptor)
+            # A folder that became a link meanwhile would lead elsewhere.
+            if not stat.S_ISREG(facts.st_mode) or _place_of(self._descriptor, resolved) != resolved:
+                raise refusal("it is a link, or no plain file")
+            _check_roots(str(resolved))
+        except BaseException:
             self.close()
-            raise refusal("it is a link, or no plain file")
+            raise
         self.size = facts.st_size
         self.modified: datetime | None = datetime.fromtimestamp(facts.st_mtime, UTC)
 
@@ -171,6 +187,12 @@ class _LocalFile:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _place_of(descriptor: int, path: Path) -> Path:
+    """Where an open file is: Linux tells, and elsewhere its path is resolved once more."""
+    told_by_linux = Path(f"/proc/self/fd/{descriptor}")
+    return told_by_linux.readlink() if told_by_linux.is_symlink() else path.resolve()
 
 
 class _StoreFile:

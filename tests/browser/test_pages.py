@@ -156,9 +156,9 @@ class TestARollout:
         page.goto("/plugin/sora/sora/rollouts")
         inner = frame(page)
         inner.get_by_role("link", name="watched", exact=True).click()
-        inner.get_by_role("button", name="Roll back").wait_for()
-        inner.get_by_label("Reason").fill("hands with six fingers & <b>")
-        inner.get_by_role("button", name="Roll back").click()
+        inner.get_by_text("Roll back …").click()
+        inner.get_by_label("Reason").last.fill("hands with six fingers & <b>")
+        inner.get_by_role("button", name="Roll back now").click()
         inner.get_by_role("heading", level=1).get_by_text("aborted").wait_for()
         assert inner.get_by_text("hands with six fingers & <b>").first.is_visible()
         assert self.variant(airflow_stack) == "baseline"

@@ -20,7 +20,7 @@ import pytest
 from airflow.sdk import Asset, BaseOperator, ObjectStoragePath
 from airflow.sdk.exceptions import AirflowFailException, AirflowTaskTimeout
 from emulator_process import EmulatorProcess
-from task_double import TaskInstanceDouble, context_of, files_in, run_task
+from task_double import StateStoreDouble, TaskInstanceDouble, context_of, files_in, run_task
 
 from airflow_provider_sora.batches import guards, pacing
 from airflow_provider_sora.exceptions import (
@@ -38,6 +38,7 @@ from airflow_provider_sora.media.storage import Spooled
 from airflow_provider_sora.operators import batch_run, submission
 from airflow_provider_sora.operators.batch import SoraBatchOperator, SoraMergeBatchesOperator, shard
 from airflow_provider_sora.operators.batch_clip import ClipRendering
+from airflow_provider_sora.operators.batch_records import PROGRESS_KEY
 
 SNAPSHOT = "sora-2-2025-12-08"
 PIXEL = base64.b64decode(
@@ -924,3 +925,76 @@ class TestMerge:
         message = refusal(merged([items], tmp_path / "whole"), ConfigurationError)
         assert "items.jsonl is no result manifest: what it says of 'a' is not what a batch writes" in message
         assert files_in(tmp_path / "whole") == []
+
+
+class StoreOfTheDay(StateStoreDouble):
+    """A task's state that counts how often the numbers of a batch are kept, and may refuse them.
+
+    :param refuses: whether it does.
+    """
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.refuses = refuses
+        self.kept: list[dict[str, Any]] = []
+
+    def set(self, key: str, value: Any) -> None:
+        if key == PROGRESS_KEY:
+            self.kept.append(value)
+            if self.refuses:
+                raise RuntimeError("API server does not answer")
+        super().set(key, value)
+
+
+class TestItsNumbers:
+    def test_are_kept_every_few_seconds_without_a_line_in_the_log(
+        self,
+        slow: EmulatorProcess,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(batch_run, "KEEPING_PAUSE", 0.05)
+        ti = TaskInstanceDouble(state=StoreOfTheDay())
+        with caplog.at_level("INFO"):
+            run_task(batch([{"prompt": each, "seconds": 4} for each in "abc"], tmp_path, max_in_flight=1), ti)
+        *so_far, final = ti.state.kept
+        assert len(so_far) >= 5
+        assert {each["total"] for each in so_far} == {3}
+        assert {each["in_flight"] for each in so_far} >= {1}
+        ended = [each["succeeded"] for each in so_far]
+        assert ended == sorted(ended)
+        assert {1, 2} <= set(ended)
+        assert (final["succeeded"], final.get("in_flight")) == (3, None)
+        assert "in flight" not in caplog.text
+
+    def test_that_cannot_be_kept_are_told_of_once_and_stop_nothing(
+        self,
+        slow: EmulatorProcess,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(batch_run, "KEEPING_PAUSE", 0.05)
+        ti = TaskInstanceDouble(state=StoreOfTheDay(refuses=True))
+        summary = run_task(batch([{"prompt": "a"}, {"prompt": "b"}], tmp_path), ti)
+        assert summary["succeeded"] == 2
+        assert len(ti.state.kept) > 2
+        assert caplog.text.count("could not be kept in the task's state") == 1
+
+    def test_that_are_kept_late_hold_nothing_up(
+        self, slow: EmulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(batch_run, "KEEPING_PAUSE", 0.01)
+        came_meanwhile: list[bool] = []
+
+        class HeldUp(StateStoreDouble):
+            def set(self, key: str, value: Any) -> None:
+                if key == PROGRESS_KEY and not came_meanwhile:
+                    deadline = time.monotonic() + 10
+                    while not list(tmp_path.glob("*.mp4")) and time.monotonic() < deadline:
+                        time.sleep(0.02)
+                    came_meanwhile.append(time.monotonic() < deadline)
+                super().set(key, value)
+
+        run_task(batch([{"prompt": "a"}], tmp_path), TaskInstanceDouble(state=HeldUp()))
+        assert came_meanwhile == [True]

@@ -125,7 +125,9 @@ class TestTheNameOfAFile:
         monkeypatch.chdir(tmp_path)
         assert dataset_name("pictures/cup.png") == ("file", f"{tmp_path}/pictures/cup.png")
 
-    @pytest.mark.parametrize("place", ["", "https://example.com/cup.png?X-Amz-Signature=abc", "data://x"])
+    @pytest.mark.parametrize(
+        "place", ["", "https://example.com/cup.png?X-Amz-Signature=abc", "data://x", '[{"prompt": "A kite"}]', " {}"]
+    )
     def test_is_not_made_up_for_what_is_no_file_of_a_store(self, place: str) -> None:
         assert dataset_name(place) is None
 

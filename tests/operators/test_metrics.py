@@ -23,7 +23,7 @@ from task_double import StateStoreDouble, TaskInstanceDouble, context_of, defer_
 from airflow_provider_sora.exceptions import VideoFailedError
 from airflow_provider_sora.operators import batch_run, submission
 from airflow_provider_sora.operators.batch import SoraBatchOperator
-from airflow_provider_sora.operators.record_store import RECORD_KEY
+from airflow_provider_sora.operators.record_store import RECORD_KEY, RecordStore
 from airflow_provider_sora.operators.rollout import (
     SoraPauseRolloutOperator,
     SoraRolloutOperator,
@@ -31,6 +31,7 @@ from airflow_provider_sora.operators.rollout import (
 )
 from airflow_provider_sora.operators.video import SoraGenerateVideoOperator, SoraStoryboardOperator
 from airflow_provider_sora.rollouts import Rollout, Step
+from airflow_provider_sora.videos.record import SubmissionRecord
 
 pytest.importorskip("statsd", reason="statsd is not installed: pip install 'apache-airflow[statsd]'")
 
@@ -304,6 +305,19 @@ def test_without_a_metrics_backend_nothing_is_sent(sora: EmulatorProcess) -> Non
     with StatsdReceiver() as receiver:
         run_task(generate())
         assert receiver.lines == []
+
+
+def test_a_record_that_cannot_be_read_for_the_count_is_kept_all_the_same(sora: EmulatorProcess) -> None:
+    class Unreadable(StateStoreDouble):
+        def get(self, key: str, default: Any = None) -> Any:
+            raise RuntimeError("API server does not answer")
+
+    ti = TaskInstanceDouble(state=Unreadable())
+    done = TaskInstanceDouble()
+    run_task(generate(), done)
+    record = SubmissionRecord.from_dict(done.state[RECORD_KEY])
+    RecordStore(context_of(generate(), ti)).save(record)
+    assert ti.state[RECORD_KEY] == record.to_dict()
 
 
 def test_a_backend_that_is_broken_costs_no_clip(

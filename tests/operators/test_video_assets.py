@@ -16,6 +16,7 @@ from emulator_process import EmulatorProcess
 from PIL import Image
 from task_double import TaskInstanceDouble, context_of, defer_task, fire, over_the_wire
 
+from airflow_provider_sora.operators.batch import SoraBatchOperator
 from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
 from airflow_provider_sora.operators.video import SoraDownloadVideoOperator, SoraGenerateVideoOperator
 
@@ -82,6 +83,15 @@ def test_an_outlet_that_is_no_asset_does_not_cost_the_clip(sora: EmulatorProcess
     operator.outlets = [File(url="file:///srv/kite.mp4"), HERO]
     result, event = run_with_events(operator)
     assert event["artifact"] == result["artifact"]
+
+
+def test_an_outlet_that_is_no_asset_does_not_cost_a_batch(sora: EmulatorProcess, tmp_path: Path) -> None:
+    operator = SoraBatchOperator(
+        task_id="render", items=[{"key": "a", "prompt": "A kite"}], seconds=4, output_path=str(tmp_path)
+    )
+    operator.outlets = [File(url="file:///srv/kite.mp4"), HERO]
+    summary, event = run_with_events(operator)
+    assert (event["succeeded"], event["manifest"]) == (1, summary["manifest"])
 
 
 class TestADeferredClip:

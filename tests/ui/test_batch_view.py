@@ -12,7 +12,7 @@ from metadata_rows import result
 from airflow_provider_sora.batches.progress import progress_line
 from airflow_provider_sora.batches.summary import ItemOutcome, Tally, blank_entry
 from airflow_provider_sora.ui.batch_summary import Outcomes, Summary
-from airflow_provider_sora.ui.batch_view import Batch, Entry, Mark
+from airflow_provider_sora.ui.batch_view import STATES, Batch, Entry, Mark
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
 
@@ -89,6 +89,20 @@ class TestSummaries:
         assert (told.total, told.open) == (1200, 1199)
         assert told.told == "1 succeeded, 50 in flight, 1,149 left"
 
+    @given(st.integers(0, 40), st.integers(0, 40))
+    def test_what_is_left_is_what_the_bar_says(self, in_flight: int, more: int) -> None:
+        told = Summary.read(summary(entry("a", "succeeded")) | {"in_flight": in_flight, "total": 1 + more})
+        assert told is not None
+        assert told.is_so_far
+        assert (told.waiting, told.left) == (min(in_flight, more), more - min(in_flight, more))
+        parts = {each.word: each.items for each in told.bar}
+        assert (parts.get("in flight", 0), parts.get("left", 0)) == (told.waiting, told.left)
+
+    def test_in_the_end_nothing_is_in_flight_and_left_is_what_was_not_begun(self) -> None:
+        told = Summary.read(summary(entry("a", "succeeded"), _left("b"), _left("c")))
+        assert told is not None
+        assert (told.is_so_far, told.waiting, told.left) == (False, 0, 2)
+
     def test_the_bar_has_no_part_without_items_and_is_as_wide_as_all(self) -> None:
         told = Summary.read(summary(entry("a", "succeeded"), *[_left(str(each)) for each in range(3)]))
         assert told is not None
@@ -115,6 +129,56 @@ class TestBatches:
         assert found is not None
         assert found.is_running
         assert found.seconds(NOW) == 360
+
+    @pytest.mark.parametrize(("seconds", "age"), [(0, None), (5, None), (10, None), (11, 11), (3600, 3600), (-5, None)])
+    def test_old_numbers_of_a_running_one_have_an_age(self, seconds: int, age: int | None) -> None:
+        told = summary(entry("a", "succeeded")) | {"in_flight": 1}
+        found = read(state="running", result=None, progress=told, is_batch=True)
+        assert found is not None
+        assert found.age(NOW + timedelta(seconds=seconds)) == age
+
+    def test_final_numbers_have_none(self) -> None:
+        killed = read(state="failed", result=None, progress=summary() | {"in_flight": 1}, is_batch=True)
+        for found in (read(), killed, read(state="running", result=summary())):
+            assert found is not None
+            assert found.age(NOW + timedelta(hours=1)) is None
+
+    @pytest.mark.parametrize(
+        ("state", "name"),
+        [("success", "succeeded"), ("failed", "failed"), ("running", "running"), ("up_for_retry", "up for retry")],
+    )
+    def test_states_have_the_words_of_the_filter(self, state: str, name: str) -> None:
+        found = read(state=state)
+        assert found is not None
+        assert found.state_name == name
+        assert STATES.get(state, name) == name
+
+    @pytest.mark.parametrize(
+        ("state", "silence"),
+        [
+            ("failed", "It failed before it began: nothing was submitted."),
+            ("up_for_retry", "It failed before it began: nothing was submitted. Airflow tries again."),
+        ],
+    )
+    def test_one_that_failed_before_it_left_anything_is_one(self, state: str, silence: str) -> None:
+        found = read(state=state, result=None, version=None, operator="SoraBatchOperator")
+        assert found is not None
+        assert (found.has_begun, found.silence) == (False, silence)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"state": "running"},
+            {"state": "success"},
+            {"operator": "SoraGenerateVideoOperator"},
+            {"version": {"snapshot": "sora-2-2025-10-06"}},
+            {"result": {"video_id": "video_1"}},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_what_did_not_fail_or_left_something_else_is_none(self, changes: dict[str, Any]) -> None:
+        failed = {"state": "failed", "result": None, "version": None, "operator": "SoraBatchOperator"}
+        assert read(**failed | changes) is None
 
     def test_the_arms_of_a_rollout_have_their_counts(self) -> None:
         arms = {"name": "hero", "weight": 2500, "baseline": "sora-2-2025-10-06", "candidate": "sora-2-2025-12-08"}

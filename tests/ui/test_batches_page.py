@@ -162,6 +162,92 @@ class TestTheList:
         assert listed(shown(pages, f"/sora/batches?dag_id={dag_id}&state=failed")) == []
         assert "data-refresh" in shown(pages, path_of(dag_id, first))
 
+    def test_what_runs_does_not_contradict_itself(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run]
+    ) -> None:
+        dag_id, run = one
+        rows.tasks(dag_id, run, [None], state="running")
+        spent = {"estimated_cost_usd": 16.0, "quota_units": None}
+        told = summary([entry(each) for each in "abcdefg"], in_flight=20, total=120, spent=spent)
+        rows.task_state(dag_id, run, "sora_batch_progress", told)
+        text = " ".join(shown(pages, path_of(dag_id, run)).split())
+        assert "7 succeeded, 20 in flight, 93 left" in text
+        for expected in (
+            "<dt>In flight</dt><dd>20</dd> <dt>Left</dt><dd>93</dd>",
+            '<dt>Submissions</dt><dd>7 <span class="quiet">(of items that ended)</span></dd>',
+            "<dt>Spent or set apart</dt><dd>16.00 USD",
+        ):
+            assert expected in text
+        assert "<dt>Left</dt><dd>0</dd>" not in text
+        assert "spent or set apart</div>" in shown(pages, f"/sora/batches?dag_id={dag_id}")
+
+    @pytest.mark.parametrize(("age", "told"), [(timedelta(0), False), (timedelta(minutes=3), True)])
+    def test_what_runs_says_how_old_its_numbers_are(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], age: timedelta, told: bool
+    ) -> None:
+        dag_id, run = one
+        rows.tasks(dag_id, run, [None], state="running")
+        as_of = (datetime.now(UTC) - age).isoformat()
+        so_far = summary([entry("a")], in_flight=1, total=9, ended_at=as_of)
+        rows.task_state(dag_id, run, "sora_batch_progress", so_far)
+        for path in (f"/sora/batches?dag_id={dag_id}", path_of(dag_id, run)):
+            assert ("(as of 3 min ago)" in shown(pages, path)) is told
+
+    @pytest.mark.parametrize("state", ["failed", "up_for_retry"])
+    def test_what_failed_before_it_began_is_there(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], state: str
+    ) -> None:
+        dag_id, run = one
+        rows.tasks(dag_id, run, [None], state=state, operator="SoraBatchOperator")
+        rows.tasks(dag_id, run, [None], state=state, operator="BashOperator", task_id="other")
+        path = f"/sora/batches?dag_id={dag_id}"
+        text = shown(pages, path)
+        assert len(listed(text)) == 1
+        assert "It failed before it began: nothing was submitted." in text
+        wanted, others = ("failed", "running") if state == "failed" else ("running", "failed")
+        assert len(listed(shown(pages, f"{path}&state={wanted}"))) == 1
+        assert listed(shown(pages, f"{path}&state={others}")) == listed(shown(pages, f"{path}&state=success")) == []
+        page = shown(pages, path_of(dag_id, run))
+        assert "It failed before it began" in page
+        log = re.search(r'href="([^"]*)" data-airflow>The task\'s log</a>', page)
+        assert log is not None
+        assert log[1] == f"/dags/{dag_id}/runs/{quote(run[1], safe='')}/tasks/render"
+        assert pages.request("GET", path_of(dag_id, run, "other"), user="viewer").status_code == 404
+
+    def test_what_failed_before_it_began_stands_where_its_run_does(self, pages: AirflowApi, rows: MetadataRows) -> None:
+        dag_id = rows.dag()
+        runs = rows.runs(dag_id, 120)
+        for number, run in enumerate(runs):
+            if number % 3:
+                write_batch(rows, dag_id, run, summary([entry("a")]), state="failed", version=result()["version"])
+            else:
+                rows.tasks(dag_id, run, [None], state="failed", operator="SoraBatchOperator")
+        path, seen = f"/sora/batches?dag_id={dag_id}", []
+        for _ in range(5):
+            text = shown(pages, path)
+            seen += listed(text)
+            if (following := re.search(r'rel="next" href="([^"]+)"', text)) is None:
+                break
+            path = unescape(following[1])
+        assert seen == [f"{dag_id}/{quote(run[1], safe='')}/render/-1" for run in reversed(runs)]
+
+    def test_it_is_narrowed_by_the_dags_there_are_and_by_the_words_of_its_badges(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run]
+    ) -> None:
+        dag_id, run = one
+        other = rows.dag()
+        version = result()["version"]
+        write_batch(rows, dag_id, run, summary([entry("a")]), version=version)
+        write_batch(rows, other, rows.runs(other)[0], summary([entry("a")]), version=version)
+        text = shown(pages, f"/sora/batches?dag_id={dag_id}&state=success")
+        assert f"<option selected>{dag_id}</option>" in text
+        assert f"<option>{other}</option>" in text
+        assert '<option value="success" selected>succeeded</option>' in text
+        assert '<span class="badge good">succeeded</span>' in text
+        assert "<noscript><button>Show</button></noscript>" in text
+        assert text.count("<button") == 1
+        assert "<option selected>nothing</option>" in shown(pages, "/sora/batches?dag_id=nothing")
+
     def test_what_was_killed_shows_its_last_numbers(
         self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run]
     ) -> None:
@@ -293,7 +379,7 @@ class TestOneBatch:
         dag_id, run = one
         assert pages.request("GET", path_of(dag_id, run)).status_code == 404
         assert pages.request("GET", path_of(dag_id, run) + "/manifest").status_code == 404
-        assert pages.request("GET", f"/sora/batches/{dag_id}/%00/x/-1").status_code == 422
+        assert pages.request("GET", f"/sora/batches/{dag_id}/%00/x/-1").status_code == 404
 
 
 class TestTheManifest:

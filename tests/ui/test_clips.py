@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +18,7 @@ from airflow_provider_sora.ui import clips
 from airflow_provider_sora.ui.clips import (
     Clip,
     Cursor,
+    EntriesOf,
     Filters,
     Page,
     Place,
@@ -48,15 +51,17 @@ def batch(number: int, count: int) -> Source:
     return source(number, left={"items": count, "manifest": f"s3://videos/{number}-{count}.jsonl"})
 
 
-def entries_of(task: TaskKey, uri: str) -> Iterable[dict[str, Any]]:
-    """The entries of the manifest of :func:`batch`."""
+def entries_of(task: TaskKey, uri: str, offset: int) -> Iterable[tuple[int, dict[str, Any]]]:
+    """The entries of the manifest of :func:`batch`, of ten bytes each."""
     name = uri.rpartition("/")[2].partition(".")[0]
-    for number in range(int(name.partition("-")[2])):
+    for number in range(offset // 10, int(name.partition("-")[2])):
         variant = "candidate" if number % 3 == 0 else "baseline"
-        yield {**result(variant=variant), "key": f"{name}/{number}", "outcome": "succeeded"}
+        yield 10 * number + 10, {**result(variant=variant), "key": f"{name}/{number}", "outcome": "succeeded"}
 
 
-def all_pages(sources: list[Source], *, size: int, limit: int, wanted: Filters | None = None) -> list[Page]:
+def all_pages(
+    sources: list[Source], *, size: int, limit: int, wanted: Filters | None = None, reads: EntriesOf = entries_of
+) -> list[Page]:
     """Every page, as a browser goes through them while the database gives so many task instances at a time."""
     pages: list[Page] = []
     before = None
@@ -66,7 +71,7 @@ def all_pages(sources: list[Source], *, size: int, limit: int, wanted: Filters |
         pages.append(
             page_of(
                 found,
-                entries_of=entries_of,
+                entries_of=reads,
                 wanted=wanted or Filters(),
                 size=size,
                 before=before,
@@ -118,10 +123,12 @@ class TestAClipOfATask:
         assert clip is not None
         assert clip.status is Status.RUNNING
 
-    def test_that_was_only_submitted_is_under_way(self) -> None:
-        clip = clip_of(source(status="queued"))
+    @pytest.mark.parametrize(("state", "status"), [("success", Status.SUBMITTED), ("deferred", Status.RUNNING)])
+    @pytest.mark.parametrize("job", ["queued", "in_progress"])
+    def test_that_its_task_does_not_wait_for_was_submitted(self, job: str, state: str, status: Status) -> None:
+        clip = clip_of(source(status=job, state=state))
         assert clip is not None
-        assert clip.status is Status.RUNNING
+        assert clip.status is status
 
     @pytest.mark.parametrize(
         "version", [None, 3, "1.2.3", ["a"], {}, {"snapshot": 7, "reason": "x"}, {"snapshot": "a"}]
@@ -182,7 +189,7 @@ class TestAPage:
         assert page_of([running], entries_of=entries_of, wanted=Filters(), size=9).clips == ()
 
     def test_tells_of_a_manifest_that_cannot_be_read_and_shows_the_rest(self) -> None:
-        def broken(task: TaskKey, uri: str) -> Iterable[dict[str, Any]]:
+        def broken(task: TaskKey, uri: str, offset: int) -> Iterable[tuple[int, dict[str, Any]]]:
             raise ConfigurationError("The result manifest is gone.")
 
         page = page_of([batch(2, 3), source(1)], entries_of=broken, wanted=Filters(), size=9)
@@ -193,7 +200,21 @@ class TestAPage:
         monkeypatch.setattr(clips, "MAX_ENTRIES", 10)
         none_suits = Filters(variant="neither")
         page = page_of([batch(2, 25)], entries_of=entries_of, wanted=none_suits, size=9)
-        assert (page.clips, page.after) == ((), Cursor(place=Place(2, "render", -1), entries=10))
+        assert (page.clips, page.after) == ((), Cursor(place=Place(2, "render", -1), offset=100))
+
+    def test_after_page_reads_each_entry_of_a_batch_once(self) -> None:
+        read = 0
+
+        def counted(task: TaskKey, uri: str, offset: int) -> Iterable[tuple[int, dict[str, Any]]]:
+            nonlocal read
+            for each in entries_of(task, uri, offset):
+                read += 1
+                yield each
+
+        pages = all_pages([batch(1, 100)], size=10, limit=2, reads=counted)
+        assert sum(len(page.clips) for page in pages) == 100
+        # The first one of the next page tells that there is one.
+        assert read == 100 + len(pages) - 1
 
     def test_may_be_of_one_arm(self) -> None:
         wanted = Filters(variant="candidate")
@@ -223,17 +244,31 @@ class TestAPage:
 class TestACursor:
     @given(
         number=st.integers(0, 2**31 - 1),
-        task_id=st.text(max_size=250),
+        task_id=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=250),
         index=st.integers(-1, 2**31 - 1),
-        entries=st.one_of(st.none(), st.integers(0, 2**31 - 1)),
+        offset=st.one_of(st.none(), st.integers(0, 2**48 - 1)),
     )
-    def test_comes_back_from_a_url(self, number: int, task_id: str, index: int, entries: int | None) -> None:
-        cursor = Cursor(place=Place(number, task_id, index), entries=entries)
+    def test_comes_back_from_a_url(self, number: int, task_id: str, index: int, offset: int | None) -> None:
+        cursor = Cursor(place=Place(number, task_id, index), offset=offset)
         assert Cursor.decoded(cursor.encoded()) == cursor
 
     @given(text=st.text())
     def test_that_is_none_begins_with_the_newest(self, text: str) -> None:
         assert Cursor.decoded(text) is None or isinstance(Cursor.decoded(text), Cursor)
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            [1, "a\0b", -1, None],
+            [1, "\ud800", -1, None],
+            [True, "a", -1, None],
+            [1, "a", -1, True],
+            [1, "a", -1, 2**48],
+            [2**31, "a", -1, 0],
+        ],
+    )
+    def test_that_the_database_would_not_take_is_none(self, told: list[Any]) -> None:
+        assert Cursor.decoded(base64.urlsafe_b64encode(json.dumps(told).encode()).decode()) is None
 
     @pytest.mark.parametrize("text", ["", "####", "bnVsbA", "WzEsMiwzLDRd", "WzEsImEiLDMsLTRd", "e30"])
     def test_that_was_made_up_is_none(self, text: str) -> None:

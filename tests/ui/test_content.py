@@ -8,7 +8,8 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +23,17 @@ from airflow.sdk import ObjectStoragePath
 from airflow_stack import AirflowStack
 from fastapi import HTTPException
 from metadata_rows import MetadataRows, manifest_name, result
-from moto_server import KEY, REGION, SECRET, MotoS3
+from moto_server import MotoS3
 from postgres import free_port
+from stores_of_pages import connection_to, seconds_of_airflow
 
-from airflow_provider_sora.media.archive import write_sidecar
+from airflow_provider_sora.media.archive import artifact_name, write_sidecar
 from airflow_provider_sora.media.manifests import write_manifest
 from airflow_provider_sora.media.storage import folder_at
+from airflow_provider_sora.ui import artifacts, stored_files
+from airflow_provider_sora.ui.artifacts import artifact_of
+from airflow_provider_sora.ui.batch_manifest import entries_of
+from airflow_provider_sora.ui.clips import TaskKey
 from airflow_provider_sora.ui.stored_files import check_address, open_stored
 
 pytestmark = pytest.mark.system
@@ -63,25 +69,6 @@ def holders(path: Path) -> int:
         except OSError:
             continue
     return count
-
-
-def connection_to(pages: AirflowStack, endpoint_url: str, **extra: Any) -> str:
-    """A new connection to an S3, in Airflow's database."""
-    conn_id = f"store_{uuid4().hex[:8]}"
-    definition = {"endpoint_url": endpoint_url, "region_name": REGION, **extra}
-    login = {"conn_type": "aws", "login": KEY, "password": SECRET}
-    pages.rest("POST", "/connections", {"connection_id": conn_id, **login, "extra": json.dumps(definition)})
-    return conn_id
-
-
-def seconds_of_airflow(pages: AirflowStack) -> float:
-    """The longest that one of Airflow's own pages takes to answer now."""
-    taken = []
-    for _ in range(5):
-        began = time.monotonic()
-        pages.rest("GET", "/pools")
-        taken.append(time.monotonic() - began)
-    return max(taken)
 
 
 class Player:
@@ -363,8 +350,6 @@ class TestNothingElseIsServed:
             "file://clips/clip.mp4",
             "~/clip.mp4",
             "file:///tmp/a\x00b.mp4",
-            "/proc/self/clip.mp4",
-            "file:///dev/shm/clip.mp4",
             "/etc/passwd",
             "",
         ],
@@ -393,8 +378,8 @@ class TestNothingElseIsServed:
     def test_such_as_another_video_in_its_place(self, player: Player, film: Path) -> None:
         output = kept(film)
         output["artifact"]["sha256"] = f"sha256:{'0' * 64}"
-        assert player.video(output).status_code == 403
-        assert player.sidecar(output).status_code == 403
+        assert player.video(output).status_code == 404
+        assert player.sidecar(output).status_code == 404
 
     def test_such_as_a_video_that_was_changed_since(self, player: Player, film: Path) -> None:
         output = kept(film)
@@ -412,11 +397,12 @@ class TestNothingElseIsServed:
         output = kept(film)
         film.with_suffix(".json").rename(tmp_path / "elsewhere.json")
         film.with_suffix(".json").symlink_to(tmp_path / "elsewhere.json")
-        assert player.sidecar(output).status_code == 403
+        assert player.sidecar(output).status_code == 404
 
-    def test_such_as_a_folder_that_leads_to_where_no_disk_is(self, player: Player, clip: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("uri", ["{}/self/clip.mp4", "/proc/self/clip.mp4", "file:///dev/shm/clip.mp4"])
+    def test_such_as_what_is_on_no_disk(self, player: Player, clip: Path, tmp_path: Path, uri: str) -> None:
         (tmp_path / "self").symlink_to("/proc/self")
-        assert player.video(result(artifact=described(clip, uri=f"{tmp_path}/self/clip.mp4"))).status_code == 403
+        assert player.video(result(artifact=described(clip, uri=uri.format(tmp_path)))).status_code == 404
 
     def test_such_as_a_pipe_which_nobody_fills(self, player: Player, film: Path) -> None:
         output = kept(film)
@@ -430,7 +416,30 @@ class TestNothingElseIsServed:
     def test_by_a_sidecar_that_is_none(self, player: Player, film: Path, sidecar: bytes) -> None:
         output = kept(film)
         film.with_suffix(".json").write_bytes(sidecar)
-        assert player.video(output).status_code == 403
+        assert player.video(output).status_code == 404
+
+    def test_and_nobody_learns_which_files_of_another_name_are_there(
+        self, player: Player, film: Path, tmp_path: Path
+    ) -> None:
+        output = kept(film)
+        beside = film.with_suffix(".json")
+        told = []
+        for change in (
+            beside.unlink,
+            lambda: beside.write_text('{"type": "service_account"}'),
+            lambda: beside.write_text(json.dumps(result(artifact={**output["artifact"], "bytes": 1}))),
+            lambda: os.truncate(beside, 5 * 1024 * 1024),
+            lambda: beside.chmod(0),
+            lambda: (beside.unlink(), beside.symlink_to("/etc/passwd")),
+            lambda: (beside.unlink(), beside.mkdir()),
+            lambda: (beside.rmdir(), os.mkfifo(beside)),
+        ):
+            change()
+            told.append(
+                [(answer.status_code, answer.text) for answer in (player.video(output), player.sidecar(output))]
+            )
+        assert told[0][0][0] == 404
+        assert all(each == told[0] for each in told)
 
     @pytest.mark.parametrize(
         "manifest", ["/etc/passwd", "http://127.0.0.1:9/a.jsonl", "/nowhere/a.jsonl", "/proc/self/a.jsonl", 7, None]
@@ -471,8 +480,8 @@ class TestNothingElseIsServed:
             ("no_dag/run/task/-1", 404),
             ("no_dag/a%00b/task/-1", 404),
             ("no_dag/..%2F..%2Fetc/passwd/-1", 404),
-            ("no_dag/run/task/-2", 422),
-            ("no_dag/run/task/99999999999", 422),
+            ("no_dag/run/task/-2", 404),
+            ("no_dag/run/task/99999999999", 404),
         ],
     )
     def test_by_words_in_the_path_of_a_request(self, player: Player, where: str, status: int) -> None:
@@ -512,6 +521,79 @@ class TestRoots:
     def test_nothing_else_is(self, tmp_path: Path, address: str) -> None:
         with pytest.raises(HTTPException, match="media_roots"):
             check_address(address.format(tmp_path))
+
+    def test_a_file_is_where_its_address_led_when_this_was_checked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for folder in ("clips/night", "private"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "a.mp4").write_text(folder)
+
+        def checked_and_changed(address: str) -> None:
+            check_address(address)
+            (tmp_path / "clips" / "night").rename(tmp_path / "before")
+            (tmp_path / "clips" / "night").symlink_to(tmp_path / "private")
+
+        address = f"{tmp_path}/clips/night/a.mp4"
+        open_stored(address).close()
+        monkeypatch.setattr(stored_files, "check_address", checked_and_changed)
+        with pytest.raises(HTTPException, match="media_roots"):
+            open_stored(address)
+
+
+class TestTheItemsOfABatch:
+    TASK = TaskKey("films", "run", "render")
+
+    @pytest.fixture
+    def manifest(self, tmp_path: Path) -> Path:
+        """The manifest of a batch of 200 clips."""
+        path = tmp_path / artifact_name(**self.TASK._asdict(), snapshot="batch", suffix="jsonl")
+        entries = [
+            {"key": f"k{number}", "artifact": {"uri": f"/{number}.mp4", "bytes": 1, "sha256": f"sha256:{'a' * 64}"}}
+            for number in range(200)
+        ]
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        return path
+
+    def uri_of(self, manifest: Path, item: str) -> str:
+        returned = {"manifest": str(manifest)}
+        written_at = datetime.fromtimestamp(manifest.stat().st_mtime, UTC)
+        return artifact_of(returned, task=self.TASK, written_at=written_at, item=item).uri
+
+    def test_are_found_by_one_reading_however_many_players_ask(
+        self, manifest: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[int] = []
+
+        def counted(task: TaskKey, address: str, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+            for end, entry in entries_of(task, address, offset):
+                read.append(end)
+                yield end, entry
+
+        monkeypatch.setattr(artifacts, "entries_of", counted)
+        items = range(150, 174)
+        with ThreadPoolExecutor(24) as players:
+            found = list(players.map(lambda number: self.uri_of(manifest, f"k{number}"), items))
+        assert found == [f"/{number}.mp4" for number in items]
+        assert len(read) == 200 + len(items)
+        for _ in range(5):
+            with pytest.raises(HTTPException, match="no item of this key"):
+                self.uri_of(manifest, "unknown")
+        assert len(read) == 200 + len(items)
+
+    def test_are_not_read_through_a_link(self, manifest: Path, tmp_path: Path) -> None:
+        manifest.rename(tmp_path / "of_another_dag.jsonl")
+        manifest.symlink_to(tmp_path / "of_another_dag.jsonl")
+        with pytest.raises(HTTPException, match="not what this provider writes"):
+            self.uri_of(manifest, "k1")
+
+    @pytest.mark.parametrize(("size", "line"), [(256 * 1024 * 1024 + 1, ""), (0, "x" * (4 * 1024 * 1024 + 1))])
+    def test_are_not_read_from_what_is_too_large(self, manifest: Path, size: int, line: str) -> None:
+        with manifest.open("a") as file:
+            file.write(line)
+        os.truncate(manifest, max(size, manifest.stat().st_size))
+        with pytest.raises(HTTPException, match="not what this provider writes"):
+            self.uri_of(manifest, "k1")
 
 
 class TestManyPlayers:

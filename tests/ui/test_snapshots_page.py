@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -13,6 +13,7 @@ import httpx
 import pytest
 from airflow_api import AirflowApi
 from metadata_rows import MetadataRows, result
+from rollout_nights import Nights
 
 from airflow_provider_sora.batches.summary import Tally
 from airflow_provider_sora.rollouts.plan import ASSET_GROUP, ASSET_SCHEME
@@ -245,13 +246,37 @@ class TestFigures:
 
 
 class TestRollouts:
-    def test_those_that_name_a_snapshot_are_linked(self, pages: AirflowApi, rows: MetadataRows, snapshot: str) -> None:
-        name = f"hero-{uuid4().hex[:8]}"
+    def on_record(self, rows: MetadataRows, nights: Nights, *more: Mapping[str, Any], dag_id: str | None = None) -> str:
+        """The rollout's name, as the page links it."""
+        name = nights.plan.name
         number = rows.asset(name, f"{ASSET_SCHEME}{name}", ASSET_GROUP)
-        state = {"status": "rolled_back", "plan": {"baseline": snapshot, "candidate": "sora-2-2025-12-08"}}
-        rows.events(number, [{"transition": "rollback", "state": state}])
-        other = rows.asset(f"{name}-odd", f"{ASSET_SCHEME}{name}-odd", ASSET_GROUP)
-        rows.events(other, [{"state": {"plan": [XSS]}}])
-        told = section(shown(pages), snapshot)
-        assert f'<span class="badge baseline">baseline</span> of <a href="/sora/rollouts/{name}">' in told
-        assert "rolled back, as its latest event says" in told
+        rows.events(number, [*nights.extras, *more], dag_id=dag_id)
+        return name
+
+    def told(self, pages: AirflowApi, name: str, *, user: str = "viewer") -> list[str]:
+        """What the page says of a rollout, one text for each snapshot that it names."""
+        text = " ".join(shown(pages, user).split())
+        return re.findall(rf'<p>(<span class="badge [^<]*</span> of <a href="/sora/rollouts/{name}">.*?)</p>', text)
+
+    def test_that_name_a_snapshot_are_linked(self, pages: AirflowApi, rows: MetadataRows) -> None:
+        name = self.on_record(rows, Nights(f"hero-{uuid4().hex[:8]}", dag_id=rows.dag()).start().analyze())
+        link = f'of <a href="/sora/rollouts/{name}">{name}</a> <span class="quiet">(running)</span>'
+        assert sorted(self.told(pages, name)) == [
+            f'<span class="badge baseline">baseline</span> {link}',
+            f'<span class="badge candidate">candidate</span> {link}',
+        ]
+        assert link in section(shown(pages), "sora-2-2025-10-06")
+
+    def test_that_a_person_aborted_at_once_are_there_as_aborted(self, pages: AirflowApi, rows: MetadataRows) -> None:
+        by_hand = {"transition": "abort", "reason": "six fingers", "from_rest_api": True}
+        nights = Nights(f"hero-{uuid4().hex[:8]}", dag_id=rows.dag()).start()
+        told = self.told(pages, self.on_record(rows, nights, by_hand))
+        assert len(told) == 2
+        assert all(each.endswith('<span class="quiet">(aborted)</span>') for each in told)
+
+    def test_that_were_never_started_or_cannot_be_read_name_none(self, pages: AirflowApi, rows: MetadataRows) -> None:
+        name = f"hero-{uuid4().hex[:8]}"
+        rows.asset(name, f"{ASSET_SCHEME}{name}", ASSET_GROUP)
+        odd = rows.asset(f"{name}-odd", f"{ASSET_SCHEME}{name}-odd", ASSET_GROUP)
+        rows.events(odd, [{"state": {"plan": [XSS]}}])
+        assert name not in shown(pages)

@@ -77,10 +77,20 @@ def test_a_clip_is_shown_although_a_part_of_it_is_spoilt(way: tuple[str, ...], v
     if clip is None:
         return
     told = {"dag_ids": [], "snapshots": [], "statuses": list(Status), "is_filtered": False, "is_first": True}
-    shown = page_of([source], entries_of=lambda task, uri: [], wanted=Filters(), size=9)
+    shown = page_of([source], entries_of=lambda task, uri, offset: [], wanted=Filters(), size=9)
     assert page(request(), "videos.html", shown=shown, chosen={}, **told).status_code == 200
     one = page(request(), "task.html", tab=False, at=source.task, clip=clip, batch=None, rollout=None)
     assert one.status_code == 200
+
+
+@pytest.mark.parametrize("state", ["running", "deferred", "failed", "success", None])
+def test_a_clip_of_which_only_the_version_is_known_is_shown(state: str | None) -> None:
+    task = TaskKey("films", "run", "render")
+    version = result()["version"]
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    clip = clip_of(Source(place=Place(1, "render", -1), task=task, state=state, at=at, version=version, result=None))
+    shown = page(request(), "task.html", tab=True, at=task, clip=clip, batch=None, rollout=None)
+    assert shown.status_code == 200
 
 
 @given(value=VALUES)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -13,8 +16,12 @@ from urllib.parse import quote
 import pytest
 from airflow_stack import AirflowStack
 from metadata_rows import FIRST_RUN, MetadataRows, manifest_name, result
+from stores_of_pages import connection_to, seconds_of_airflow
 
 pytestmark = pytest.mark.system
+
+#: What a connection says of a store that is waited for.
+ONE_LONG_ATTEMPT = {"connect_timeout": 60, "read_timeout": 60, "retries": {"total_max_attempts": 1}}
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>"
 
@@ -100,6 +107,7 @@ class TestVideos:
             ({"task_id": "failed"}, ["refused"]),
             ({"since": "2026-11-03"}, ["item 0", "item 1", "item 3"]),
             ({"until": "2026-10-31"}, []),
+            ({"until": "9999-12-31", "task_id": "failed"}, ["refused"]),
             ({"status": "nonsense", "since": "yesterday", "task_id": "night"}, ["item 0", "item 1", "item 3"]),
         ],
     )
@@ -160,6 +168,51 @@ class TestVideos:
         assert "root:" not in text
         task = f"/sora/tasks/{dag_id}/{quote(run[1])}/render/-1"
         assert pages.request("GET", task, params={"item": "k1"}).status_code == 403
+
+    def test_of_a_manifest_that_is_a_link_are_not_read(
+        self, pages: AirflowStack, rows: MetadataRows, tmp_path: Path
+    ) -> None:
+        dag_id = rows.dag()
+        (run,) = rows.runs(dag_id)
+        other = tmp_path / manifest_name("another_dag", run, "render")
+        other.write_text(json.dumps({**result(prompt="private"), "key": "k1", "outcome": "succeeded"}) + "\n")
+        manifest = tmp_path / manifest_name(dag_id, run, "render")
+        manifest.symlink_to(other)
+        rows.tasks(dag_id, run, [{"items": 1, "manifest": str(manifest), "version": result()["version"]}])
+        text = shown(pages, dag_id=dag_id)
+        assert "A batch is not shown." in text
+        assert "private" not in text
+        task = f"/sora/tasks/{dag_id}/{quote(run[1])}/render/-1"
+        assert pages.request("GET", task, params={"item": "k1"}).status_code == 403
+
+    @pytest.mark.parametrize("name", ["dag_id", "run_id", "task_id", "snapshot", "variant", "since", "before"])
+    def test_of_what_no_database_holds_are_none(self, pages: AirflowStack, name: str) -> None:
+        assert pages.request("GET", "/sora/videos", params={name: "a\0b"}).status_code == 404
+
+    def test_in_a_store_that_hangs_keep_neither_airflow_nor_other_clips_waiting(
+        self, pages: AirflowStack, rows: MetadataRows, tmp_path: Path
+    ) -> None:
+        dag_id = rows.dag()
+        here, there = rows.runs(dag_id, 2)
+        manifest = tmp_path / manifest_name(dag_id, here, "render")
+        manifest.write_text(json.dumps({**result(prompt="here"), "key": "k1", "outcome": "succeeded"}) + "\n")
+        # It takes connections and never answers.
+        with ThreadPoolExecutor(50) as browsers, socket.create_server(("127.0.0.1", 0), backlog=100) as store:
+            conn_id = connection_to(pages, f"http://127.0.0.1:{store.getsockname()[1]}", config_kwargs=ONE_LONG_ATTEMPT)
+            hangs = f"s3://{conn_id}@videos/{manifest_name(dag_id, there, 'render')}"
+            for run, place in ((here, str(manifest)), (there, hangs)):
+                rows.tasks(dag_id, run, [{"items": 1, "manifest": place, "version": result()["version"]}])
+            item = f"/sora/tasks/{dag_id}/{quote(there[1])}/render/-1?item=k1"
+            asked = [f"/sora/videos?dag_id={dag_id}", item] * 25
+            began = time.monotonic()
+            waiting = [browsers.submit(pages.request, "GET", path) for path in asked]
+            time.sleep(0.5)
+            assert seconds_of_airflow(pages) < 2
+            assert [each.result().status_code for each in waiting] == [200, 503] * 25
+            assert time.monotonic() - began < 20
+            text = shown(pages, dag_id=dag_id)
+            assert titles(text) == ["here"]
+            assert "did not answer in time" in text
 
     def test_show_no_markup_of_their_authors(self, pages: AirflowStack, rows: MetadataRows) -> None:
         dag_id = rows.dag()
@@ -222,6 +275,18 @@ class TestATask:
         )
         assert "/sora/rollouts/hero" in self.shown(pages, dag_id, run[1], "analyze").text
 
+    @pytest.mark.parametrize(
+        "index", ["-2", "2147483648", "99999999999999999999", "word", "+1", "1_0", "\u0663", "-01"]
+    )
+    def test_of_no_such_number_is_not_found(self, pages: AirflowStack, films: str, index: str) -> None:
+        assert self.shown(pages, films, "run", "mapped", quote(index)).status_code == 404
+
+    @pytest.mark.parametrize("words", [("a\0b", "run", "task"), ("dag", "a\0b", "task"), ("dag", "run", "a\0b")])
+    def test_of_a_name_that_no_database_holds_is_not_found(self, pages: AirflowStack, words: tuple[str, ...]) -> None:
+        path = "/".join(map(quote, words))
+        assert pages.request("GET", f"/sora/tasks/{path}/-1").status_code == 404
+        assert pages.request("GET", f"/sora/content/{path}/-1/video").status_code == 404
+
     def test_of_somebody_else_is_quiet(self, pages: AirflowStack, rows: MetadataRows) -> None:
         dag_id = rows.dag()
         answer = self.shown(pages, dag_id, "nothing", "at_all")
@@ -233,3 +298,11 @@ class TestATask:
         (run,) = rows.runs(dag_id)
         rows.tasks(dag_id, run, [{**result(), "status": "in_progress"}], state="deferred")
         assert 'data-refresh="5"' in self.shown(pages, dag_id, run[1], "render").text
+
+    def test_that_does_not_wait_for_its_job_is_not_looked_at_again(
+        self, pages: AirflowStack, rows: MetadataRows
+    ) -> None:
+        dag_id = rows.dag()
+        (run,) = rows.runs(dag_id)
+        rows.tasks(dag_id, run, [result(status="queued")])
+        assert "data-refresh" not in self.shown(pages, dag_id, run[1], "render").text

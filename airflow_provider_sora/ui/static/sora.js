@@ -69,11 +69,17 @@ async function act(event) {
   buttons.forEach((button) => { button.disabled = false; });
 }
 
-// What is under way is asked for again.
+// What is under way is asked for again, unless somebody is in the middle of something.
 function refresh() {
   const seconds = Number(document.body.dataset.refresh || 0);
   if (seconds > 0) {
-    window.setTimeout(() => window.location.reload(), seconds * 1000);
+    window.setInterval(() => {
+      const isTyped = document.activeElement !== null && document.activeElement.matches("input, select, textarea, button");
+      const isPlayed = [...document.querySelectorAll("video")].some((film) => !film.paused);
+      if (!isTyped && !isPlayed) {
+        window.location.reload();
+      }
+    }, seconds * 1000);
   }
 }
 
