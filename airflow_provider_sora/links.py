@@ -7,6 +7,7 @@ a server opens in a new one.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
@@ -75,6 +76,7 @@ class SoraLink(BaseOperatorLink):
         pull = getattr(ti_key, "xcom_pull", None)
         return "" if pull is None else pull(key=self.xcom_key) or ""
 
+    @abstractmethod
     def url(self, operator: TellingOperator, told: Any, ti_key: TaskInstanceKey) -> str:
         """The address, empty where there is nothing to link to.
 
@@ -82,7 +84,6 @@ class SoraLink(BaseOperatorLink):
         :param told: what it knows of its video, or of its batch.
         :param ti_key: its task instance.
         """
-        raise NotImplementedError
 
 
 class SoraVideoLink(SoraLink):

@@ -68,21 +68,11 @@ def one_batch(session: Session, *, dag_id: str, run_id: str, task_id: str, map_i
     :param task_id: its task.
     :param map_index: of a mapped task; -1 otherwise.
     """
-    keys = (
-        select(
-            DagRun.id.label("dag_run_id"),
-            TaskInstance.task_id,
-            TaskInstance.map_index,
-            TaskInstance.dag_id,
-            TaskInstance.run_id,
-        )
-        .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
-        .where(
-            TaskInstance.dag_id == dag_id,
-            TaskInstance.run_id == run_id,
-            TaskInstance.task_id == task_id,
-            TaskInstance.map_index == map_index,
-        )
+    keys = _task_instances().where(
+        TaskInstance.dag_id == dag_id,
+        TaskInstance.run_id == run_id,
+        TaskInstance.task_id == task_id,
+        TaskInstance.map_index == map_index,
     )
     row = session.execute(_shown(keys)).first()
     return None if row is None else _batch(row)
@@ -174,6 +164,16 @@ def _ended(mark: Mark, dag_ids: Collection[str], state: str | None) -> Select[An
     return _first_of(told, untold, _not_begun(mark, dag_ids, has_ended))
 
 
+def _task_instances() -> Select[int, str, int, str, str]:
+    return select(
+        DagRun.id.label("dag_run_id"),
+        TaskInstance.task_id,
+        TaskInstance.map_index,
+        TaskInstance.dag_id,
+        TaskInstance.run_id,
+    ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
+
+
 def _not_begun(mark: Mark, dag_ids: Collection[str], condition: ColumnElement[bool]) -> Select[Any]:
     """Batches that failed before they left anything: over a template, or a manifest that cannot be read.
 
@@ -181,14 +181,7 @@ def _not_begun(mark: Mark, dag_ids: Collection[str], condition: ColumnElement[bo
     """
     left, kept = XComModel, TaskStateStoreModel
     failed = (
-        select(
-            DagRun.id.label("dag_run_id"),
-            TaskInstance.task_id,
-            TaskInstance.map_index,
-            TaskInstance.dag_id,
-            TaskInstance.run_id,
-        )
-        .join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
+        _task_instances()
         .where(
             # The index on states is what keeps this from the whole table.
             TaskInstance.state.in_(FAILED_STATES),
