@@ -26,9 +26,10 @@ def write_clip(
     *,
     size: tuple[int, int],
     fps: int,
-    seconds: int,
+    seconds: float,
     hertz: int,
     sample_rate: int = SAMPLE_RATE,
+    muted: bool = False,
 ) -> None:
     """Write a clip that can be played while it is downloaded.
 
@@ -39,6 +40,7 @@ def write_clip(
     :param seconds: duration.
     :param hertz: pitch of the tone; it beeps once a second.
     :param sample_rate: samples of sound per second. Default 48,000.
+    :param muted: leave the sound track silent. Default False.
     """
     # Encoders with one thread and without version stamps: nothing but the input decides the bytes.
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
@@ -54,7 +56,7 @@ def write_clip(
             "aac", rate=sample_rate, layout="mono", options={"threads": "1", "flags": "+bitexact"}
         )
         audio.bit_rate = sample_rate * AUDIO_BITS_PER_SAMPLE
-        tone = _tone(hertz, seconds, sample_rate)
+        tone = _tone(None if muted else hertz, seconds, sample_rate)
         sounded = 0
         for number, frame in enumerate(frames):
             frame.pts, frame.time_base = number, Fraction(1, fps)
@@ -69,9 +71,14 @@ def write_clip(
         container.mux(audio.encode(None))
 
 
-def _tone(hertz: int, seconds: int, sample_rate: int) -> Iterator[av.AudioFrame]:
+def _tone(hertz: int | None, seconds: float, sample_rate: int) -> Iterator[av.AudioFrame]:
+    """The sound; of no pitch, silence."""
     graph = Graph()
-    source = graph.add("sine", f"frequency={hertz}:beep_factor=4:sample_rate={sample_rate}:duration={seconds}")
+    extent = f"sample_rate={sample_rate}:duration={seconds}"
+    if hertz is None:
+        source = graph.add("anullsrc", f"channel_layout=mono:{extent}")
+    else:
+        source = graph.add("sine", f"frequency={hertz}:beep_factor=4:{extent}")
     shape = graph.add("aformat", f"sample_fmts=fltp:sample_rates={sample_rate}:channel_layouts=mono")
     sink = graph.add("abuffersink")
     source.link_to(shape)

@@ -19,6 +19,10 @@ Kind = Literal[
     "delay",
     "fail_job",
     "stall_job",
+    "slow_job",
+    "freeze_clip",
+    "mute_clip",
+    "wrong_length",
     "lose_jobs",
 ]
 
@@ -52,10 +56,21 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "delay": ("route", "seconds", *_ARMED),
     "fail_job": ("model", "code", "message", *_ARMED),
     "stall_job": ("model", *_ARMED),
+    "slow_job": ("model", "factor", *_ARMED),
+    "freeze_clip": ("model", "share", *_ARMED),
+    "mute_clip": ("model", *_ARMED),
+    "wrong_length": ("model", "factor", *_ARMED),
     "lose_jobs": ("video_ids",),
 }
-_DEFAULT_ROUTES = {"drop_answer": "create", "truncate": "content"}
-_JOB_KINDS = ("fail_job", "stall_job")
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "drop_answer": {"route": "create"},
+    "truncate": {"route": "content"},
+    "rate_limit": {"retry_after": 1.0},
+    "wrong_length": {"factor": 0.5},
+}
+_ENDINGS = ("fail_job", "stall_job")
+_CLIP_KINDS = ("freeze_clip", "mute_clip", "wrong_length")
+_JOB_KINDS = (*_ENDINGS, "slow_job", *_CLIP_KINDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +88,24 @@ class Fault:
         - ``delay``: the answer comes ``seconds`` later; it goes together with another fault.
         - ``fail_job``: the next job fails with ``code`` and ``message``.
         - ``stall_job``: the next job never ends.
+        - ``slow_job``: the next job takes ``factor`` times as long.
+        - ``freeze_clip``: the picture of the next clip stands still after ``share`` of it.
+        - ``mute_clip``: the next clip has a sound track without a sound.
+        - ``wrong_length``: the next clip is ``factor`` times as long as it should be.
         - ``lose_jobs``: the server forgets jobs at once, all of them or ``video_ids``.
     :param route: one of ``ROUTES``, or ``any``. Default ``any``; ``create`` for ``drop_answer`` and
         ``content`` for ``truncate``.
-    :param times: how many requests it meets; None: every one. Default 1.
-    :param skip: how many requests it lets pass before. Default 0.
+    :param times: how many requests, jobs or clips it meets; None: every one. A job that fails or never ends has no
+        clip. Default 1.
+    :param skip: how many of them it lets pass before. Default 0.
     :param status: HTTP status of ``http_error``, 400 to 599. Default 503.
     :param retry_after: seconds for ``Retry-After``. Default None; 1 for ``rate_limit``.
     :param handled: whether the request takes effect although its answer is replaced. Default False.
-    :param share: part of the body that ``truncate`` lets through, 0 to 1. Default 0.5.
+    :param share: part of the body that ``truncate`` lets through, or of the clip before it freezes, 0 to 1.
+        Default 0.5.
+    :param factor: how many times as long, 0.01 to 100. Default 2; 0.5 for ``wrong_length``.
     :param seconds: length of a ``delay``. Default 1.
-    :param model: the snapshot whose jobs ``fail_job`` and ``stall_job`` meet; None: any. Default None.
+    :param model: the snapshot whose jobs are met; None: any. Default None. For the kinds that meet jobs and clips.
     :param code: error code of ``fail_job``. Default ``video_generation_failed``.
     :param message: error message of ``fail_job``.
     :param video_ids: ids for ``lose_jobs``; None: all. Default None.
@@ -97,6 +119,7 @@ class Fault:
     retry_after: float | None = None
     handled: bool = False
     share: float = 0.5
+    factor: float = 2.0
     seconds: float = 1.0
     model: str | None = None
     code: str = "video_generation_failed"
@@ -130,9 +153,7 @@ def _parse(item: Any, param: str) -> Fault:
     for name, check, rule in _CHECKS:
         if name in item and not check(item[name]):
             raise invalid_value(f"{param}.{name}", f"'{name}' must be {rule}, not {item[name]!r}.")
-    values = {"route": _DEFAULT_ROUTES.get(kind, "any"), **item}
-    if kind == "rate_limit":
-        values.setdefault("retry_after", 1.0)
+    values = {**_DEFAULTS.get(kind, {}), **item}
     if values.get("video_ids") is not None:
         values["video_ids"] = tuple(values["video_ids"])
     return Fault(**cast(dict[str, Any], values))
@@ -158,6 +179,7 @@ _CHECKS: tuple[tuple[str, Any, str], ...] = (
     ("retry_after", lambda value: value is None or _number(0)(value), "a number of seconds, or null"),
     ("handled", lambda value: isinstance(value, bool), "true or false"),
     ("share", _number(0, 1), "a number from 0 to 1"),
+    ("factor", _number(0.01, 100), "a number from 0.01 to 100"),
     ("seconds", _number(0), "a number of seconds"),
     ("model", lambda value: value is None or isinstance(value, str), "the id of a snapshot, or null for any"),
     ("code", lambda value: isinstance(value, str), "text"),
@@ -170,20 +192,28 @@ _CHECKS: tuple[tuple[str, Any, str], ...] = (
 )
 
 
-def pick(armed: Sequence[Fault], route: str | None, *, model: str | None = None) -> tuple[list[Fault], list[Fault]]:
+def pick(
+    armed: Sequence[Fault], route: str | None, *, model: str | None = None, fails: bool = False
+) -> tuple[list[Fault], list[Fault]]:
     """Decide which faults meet a request, or the next job.
 
     :param armed: the faults that are armed, in order.
     :param route: name of the route; None: a job is being made.
     :param model: the snapshot of the job.
-    :return: the faults that meet it (every ``delay`` and the first other one), and those armed afterwards.
+    :param fails: whether the job fails without a fault. One that does, or that a fault ends, has no clip, so the faults
+        of clips wait for one that has.
+    :return: the faults that meet it, and those armed afterwards. A request meets every ``delay`` and the first other
+        one; a job the first of each kind, ``fail_job`` and ``stall_job`` counting as one.
     """
+    ends_badly = fails or any(
+        fault.kind in _ENDINGS and fault.skip == 0 and _concerns_job(fault, model) for fault in armed
+    )
     met: list[Fault] = []
     left: list[Fault] = []
     for fault in armed:
         concerned = _concerns_job(fault, model) if route is None else _concerns(fault, route)
-        taken = any(other.kind != "delay" for other in met)
-        if not concerned or (fault.kind != "delay" and taken):
+        is_without_clip = ends_badly and fault.kind in _CLIP_KINDS
+        if not concerned or is_without_clip or any(_excludes(other, fault) for other in met):
             left.append(fault)
         elif fault.skip > 0:
             left.append(replace(fault, skip=fault.skip - 1))
@@ -194,6 +224,12 @@ def pick(armed: Sequence[Fault], route: str | None, *, model: str | None = None)
             elif fault.times > 1:
                 left.append(replace(fault, times=fault.times - 1))
     return met, left
+
+
+def _excludes(met: Fault, other: Fault) -> bool:
+    if met.kind in _JOB_KINDS:
+        return met.kind == other.kind or {met.kind, other.kind} == set(_ENDINGS)
+    return "delay" not in (met.kind, other.kind)
 
 
 def _concerns(fault: Fault, route: str) -> bool:
@@ -222,9 +258,9 @@ class FaultBoard:
         self.armed: list[Fault] = []
         self.fired: dict[str, int] = {}
 
-    def take(self, route: str | None, *, model: str | None = None) -> list[Fault]:
+    def take(self, route: str | None, *, model: str | None = None, fails: bool = False) -> list[Fault]:
         """The faults that meet a request or the next job; see :func:`pick`. They count as fired."""
-        met, self.armed = pick(self.armed, route, model=model)
+        met, self.armed = pick(self.armed, route, model=model, fails=fails)
         for fault in met:
             self.fired[fault.kind] = self.fired.get(fault.kind, 0) + 1
         return met

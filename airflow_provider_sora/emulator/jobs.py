@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from airflow_provider_sora.emulator.flaws import Flaws
 from airflow_provider_sora.emulator.spec import VideoSpec
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 
@@ -47,6 +48,7 @@ class Job:
     :param failure: why it fails; None: it completes.
     :param expire_after: seconds from completion until its files are gone.
     :param remixed_from: id of the video it is a remix, an edit or an extension of. Default None.
+    :param flaws: what is wrong with its files. Default nothing.
     """
 
     id: str
@@ -57,6 +59,12 @@ class Job:
     failure: Failure | None
     expire_after: float
     remixed_from: str | None = None
+    flaws: Flaws = field(default_factory=Flaws)
+
+    @property
+    def file_stem(self) -> str:
+        """What its files are called: jobs of the same name have the same files."""
+        return self.spec.digest + self.flaws.tag
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON form that :meth:`from_dict` reads."""
@@ -64,13 +72,14 @@ class Job:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Job:
-        """Read what :meth:`to_dict` wrote."""
+        """Read what :meth:`to_dict` wrote, now or before there were flaws."""
         failure = data["failure"]
         return cls(
             **{
                 **data,
                 "spec": VideoSpec.from_dict(data["spec"]),
                 "failure": Failure(**failure) if failure else None,
+                "flaws": Flaws(**data.get("flaws", {})),
             }
         )
 

@@ -37,7 +37,7 @@ class Library:
 
     Threads suffice: the encoder gives the interpreter's lock back while it works.
 
-    :param folder: where the files are; equal specs share them.
+    :param folder: where the files are; jobs of equal specs and flaws share them.
     :param prepare: see :data:`Prepare`.
     :param workers: files that are made at the same time. Default 2.
     """
@@ -71,13 +71,13 @@ class Library:
         await asyncio.shield(future)
         return path
 
-    def sweep(self, digests: Set[str]) -> None:
+    def sweep(self, stems: Set[str]) -> None:
         """Remove files that nothing needs any more.
 
-        :param digests: of the specs whose files may still be asked for.
+        :param stems: what the files are called that may still be asked for.
         """
         for path in self._folder.iterdir():
-            if path.stem.removeprefix(_UNFINISHED) not in digests:
+            if path.stem.removeprefix(_UNFINISHED) not in stems:
                 path.unlink(missing_ok=True)
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class Library:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _path(self, job: Job, variant: Variant) -> Path:
-        return self._folder / f"{job.spec.digest}{MEDIA_TYPES[variant][1]}"
+        return self._folder / f"{job.file_stem}{MEDIA_TYPES[variant][1]}"
 
     def _make(self, render: Render, path: Path) -> None:
         # The name is complete only when the file is: a killed emulator leaves no half file under it.

@@ -30,7 +30,8 @@ class Reel:
         :param moment: seconds from the start of the clip.
         :param width: pixels.
         """
-        spec, fps = self._order.spec, self._order.fps
+        spec, fps, flaws = self._order.spec, self._order.fps, self._order.flaws
+        moment = flaws.drawn_at(moment, flaws.frames(spec.seconds, fps) / fps)
         start, scenes = self._part(moment)
         picture = scenes.draw(moment - start).resize((spec.width, spec.height), Image.Resampling.BILINEAR)
         if self._order.label:
@@ -50,12 +51,14 @@ class Reel:
         :param stopped: asked before each frame.
         :raises RenderingStopped: when it says True.
         """
-        spec, fps = self._order.spec, self._order.fps
+        spec, fps, flaws = self._order.spec, self._order.fps, self._order.flaws
+        count = flaws.frames(spec.seconds, fps)
         maker = FrameMaker((spec.width, spec.height))
         stamps: dict[tuple[float, int | None], Stamp] = {}
-        for number in range(spec.seconds * fps):
+        for position in range(count):
             if stopped():
                 raise RenderingStopped
+            number = int(flaws.drawn_at(position, count))
             moment = number / fps
             start, scenes = self._part(moment)
             frame = maker.frame(scenes.draw(moment - start))

@@ -40,8 +40,9 @@ def render_clip(order: Order, path: Path, stopped: Callable[[], bool]) -> None:
         Reel(order).frames(stopped),
         size=(spec.width, spec.height),
         fps=order.fps,
-        seconds=spec.seconds,
+        seconds=_seconds(order),
         hertz=tone_hertz(spec),
+        muted=order.flaws.muted,
     )
 
 
@@ -57,17 +58,18 @@ def render_lite_clip(order: Order, path: Path) -> None:
     spec = order.spec
     note = json.dumps({"emulated": True, "snapshot": spec.snapshot, "seed": spec.seed, "digest": spec.digest}).encode()
     box = (8 + len(note)).to_bytes(4, "big") + b"free" + note
-    path.write_bytes(_lite_streams(spec.width, spec.height, spec.seconds, order.label) + box)
+    frames = order.flaws.frames(spec.seconds, LITE_FPS)
+    path.write_bytes(_lite_streams(spec.width, spec.height, frames, order.label, order.flaws.muted) + box)
 
 
 @lru_cache(maxsize=64)
-def _lite_streams(width: int, height: int, seconds: int, label: bool) -> bytes:
+def _lite_streams(width: int, height: int, count: int, label: bool, muted: bool) -> bytes:
     maker = FrameMaker((width, height))
     picture = Image.new("RGB", (width // 2, height // 2), (70, 90, 120))
     stamp = Stamp(draw_band("EMULATED", "lite file for load tests", "", (width, height))) if label else None
 
     def frames() -> Iterator[VideoFrame]:
-        for _ in range(seconds * LITE_FPS):
+        for _ in range(count):
             frame = maker.frame(picture)
             if stamp is not None:
                 stamp.apply(frame, "")
@@ -80,9 +82,10 @@ def _lite_streams(width: int, height: int, seconds: int, label: bool) -> bytes:
             frames(),
             size=(width, height),
             fps=LITE_FPS,
-            seconds=seconds,
+            seconds=count / LITE_FPS,
             hertz=440,
             sample_rate=LITE_SAMPLE_RATE,
+            muted=muted,
         )
         return path.read_bytes()
 
@@ -93,8 +96,7 @@ def render_thumbnail(order: Order, path: Path) -> None:
     :param order: what is to be rendered.
     :param path: the file.
     """
-    spec = order.spec
-    Reel(order).still(spec.seconds * THUMBNAIL_AT, spec.width).save(path, "WEBP", quality=80)
+    Reel(order).still(_seconds(order) * THUMBNAIL_AT, order.spec.width).save(path, "WEBP", quality=80)
 
 
 def render_spritesheet(order: Order, path: Path) -> None:
@@ -104,9 +106,14 @@ def render_spritesheet(order: Order, path: Path) -> None:
     :param path: the file.
     """
     reel = Reel(order)
-    sprites = [reel.still(order.spec.seconds * index / SPRITES, SPRITE_WIDTH) for index in range(SPRITES)]
+    sprites = [reel.still(_seconds(order) * index / SPRITES, SPRITE_WIDTH) for index in range(SPRITES)]
     width, height = sprites[0].size
     sheet = Image.new("RGB", (width * SPRITE_COLUMNS, height * (SPRITES // SPRITE_COLUMNS)))
     for index, sprite in enumerate(sprites):
         sheet.paste(sprite, (index % SPRITE_COLUMNS * width, index // SPRITE_COLUMNS * height))
     sheet.save(path, "JPEG", quality=85)
+
+
+def _seconds(order: Order) -> float:
+    """Length of the clip as it is made."""
+    return order.flaws.frames(order.spec.seconds, order.fps) / order.fps

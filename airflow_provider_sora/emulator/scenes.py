@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import Image
 
+from airflow_provider_sora.emulator.flaws import Flaws
 from airflow_provider_sora.emulator.footage import Footage
 from airflow_provider_sora.emulator.labels import Band, draw_band
 from airflow_provider_sora.emulator.look import compose
@@ -26,6 +27,7 @@ class Order:
     :param extends: the clip that this one begins with. Default None.
     :param fps: frames per second.
     :param label: whether the label is burnt in.
+    :param flaws: what is wrong with the clip. Default nothing; that of ``extends`` is not looked at.
     """
 
     spec: VideoSpec
@@ -36,6 +38,7 @@ class Order:
     extends: Order | None = None
     fps: int
     label: bool
+    flaws: Flaws = field(default_factory=Flaws)
 
 
 class Scenes:

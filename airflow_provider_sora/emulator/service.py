@@ -6,6 +6,7 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from airflow_provider_sora.emulator import jobs
 from airflow_provider_sora.emulator.bodies import Body, reference_image, sha256, uploaded_file
 from airflow_provider_sora.emulator.errors import ApiError, invalid_value, video_not_found
 from airflow_provider_sora.emulator.faults import FaultBoard
+from airflow_provider_sora.emulator.flaws import Flaws
 from airflow_provider_sora.emulator.jobs import Failure, Job, JobState, state_at
 from airflow_provider_sora.emulator.keys import IdempotencyKeys
 from airflow_provider_sora.emulator.limits import check_in_flight, check_rate
@@ -219,8 +221,8 @@ class Service:
         return {"id": video_id, "object": "video.deleted", "deleted": True}
 
     def wanted_files(self) -> set[str]:
-        """Digests of the specs whose files have not expired, or are still to come."""
-        return {job.spec.digest for job in self.store.jobs.values() if not self.state(job).expired}
+        """What the files are called that have not expired, or are still to come."""
+        return {job.file_stem for job in self.store.jobs.values() if not self.state(job).expired}
 
     def lose(self, video_ids: tuple[str, ...] | None) -> None:
         """Forget jobs as a server does that kept them in memory and died.
@@ -312,12 +314,21 @@ class Service:
             rate=jobs.failure_rate(snapshot, settings.failure_rate),
             moderated_word=find_word(spec.texts, settings.moderated_words),
         )
-        stalled = False
-        for fault in self.faults.take(None, model=spec.snapshot):
-            if fault.kind == "stall_job":
-                stalled = True
-            else:
-                failure, share = Failure(code=fault.code, message=fault.message), 0.5
+        stalled, flaws = False, Flaws()
+        for fault in self.faults.take(None, model=spec.snapshot, fails=failure is not None):
+            match fault.kind:
+                case "stall_job":
+                    stalled = True
+                case "fail_job":
+                    failure, share = Failure(code=fault.code, message=fault.message), 0.5
+                case "slow_job":
+                    render_seconds *= fault.factor
+                case "freeze_clip":
+                    flaws = replace(flaws, frozen_from=fault.share)
+                case "mute_clip":
+                    flaws = replace(flaws, muted=True)
+                case "wrong_length":
+                    flaws = replace(flaws, length=fault.factor)
         return Job(
             id=f"video_{secrets.token_hex(16)}",
             created_at=now,
@@ -327,6 +338,7 @@ class Service:
             failure=failure,
             expire_after=settings.expire_after,
             remixed_from=remixed_from,
+            flaws=flaws,
         )
 
     def _replayed_job(self, video_id: str) -> Job:

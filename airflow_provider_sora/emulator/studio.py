@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ class Studio:
         # FFmpeg's libraries are loaded by the first download, not by the start.
         from airflow_provider_sora.emulator import rendering
 
-        order = self._order(job.spec)
+        order = replace(self._order(job.spec), flaws=job.flaws)
         lite = self._settings.lite
 
         def render(path: Path, stopped: Callable[[], bool]) -> None:

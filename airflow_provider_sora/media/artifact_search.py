@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from airflow_provider_sora.exceptions import ConfigurationError, OutputPathError, OutputPathUnavailableError
 from airflow_provider_sora.media.archive import read_sidecar
 from airflow_provider_sora.media.manifests import read_manifest
-from airflow_provider_sora.media.storage import describe, folder_at, is_local, sidecar_path, without_secrets
+from airflow_provider_sora.media.storage import (
+    describe,
+    folder_at,
+    is_local,
+    names_below,
+    sidecar_path,
+    without_secrets,
+)
 from airflow_provider_sora.rollouts.artifacts import Entry, Selection, Video, unique, videos_of
 from airflow_provider_sora.videos.arguments import shown
 
@@ -147,16 +154,7 @@ class Search:
 
     def _videos_below(self, folder: ObjectStoragePath) -> Iterator[ObjectStoragePath]:
         """The videos below a folder that have a sidecar, without those in hidden folders."""
-        root = folder.path.rstrip("/")
-        try:
-            folder.fs.invalidate_cache()
-            below = {name.removeprefix(root).lstrip("/") for name in folder.fs.find(root)}
-        except FileNotFoundError:
-            below = set()
-        except Exception as error:
-            raise OutputPathUnavailableError(
-                f"Nothing was set aside: what is below {folder} could not be listed: {describe(error)}. Try again."
-            ) from error
+        below = names_below(folder, outcome="Nothing was set aside")
         if not below:
             self._empty += 1
             log.warning("There is nothing below %s.", folder)

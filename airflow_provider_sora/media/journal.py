@@ -90,6 +90,17 @@ def folded(lines: Iterable[Line]) -> dict[str | None, bytes]:
     return {line.key: line.content for line in lines}
 
 
+def lines_of(content: bytes, number: int) -> list[Line]:
+    """The entries and heads of one segment, for who only looks on.
+
+    :param content: of the segment.
+    :param number: of the segment.
+    :raises ValueError: it is no segment of this number.
+    :raises RecursionError: it is nested too deeply.
+    """
+    return _Segment.parse(content, number).lines
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Segment:
     writer: str
@@ -195,6 +206,15 @@ class Journal:
                 )
             # The answer to an earlier write was lost, and its lines are on record.
             self._take_in(number, segment)
+
+    def hold(self) -> None:
+        """Make sure that no other attempt has taken over, for who goes on for long after the last entry.
+
+        :raises JournalTakenOverError: another attempt goes on with the batch.
+        :raises RecordUnavailableError: the store does not answer.
+        :raises RecordError: what another writer put there is no segment.
+        """
+        self.write([Line.of({"head": self.head})])
 
     def _put(self, contents: Sequence[bytes]) -> bool:
         number = self._last + 1

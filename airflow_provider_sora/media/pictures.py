@@ -74,14 +74,16 @@ def read_picture(source: str | bytes, *, size: str | None = None, fit: Fit | Non
     if target is not None and fit is not None:
         fitted = _fitted(data, target, fit, shown)
         if fitted is not data:
-            return InputReference(name=f"{PurePosixPath(name).stem}.png", media_type="image/png", data=fitted)
+            return InputReference(
+                name=f"{PurePosixPath(name).stem}.png", media_type="image/png", data=fitted, uri=_place(source), fit=fit
+            )
     elif target is not None and stored != target:
         _refuse(
             shown,
             f"is {stored[0]}x{stored[1]}, and the clip {size}. Give a picture of that size, or "
             'fit="crop" to scale it and cut it in the middle, or fit="pad" to scale it and add black bars',
         )
-    return InputReference(name=name, media_type=media_type, data=data)
+    return InputReference(name=name, media_type=media_type, data=data, uri=_place(source), fit=fit)
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
@@ -206,6 +208,13 @@ def _unavailable(shown: str, reason: str) -> NoReturn:
     raise OutputPathUnavailableError(
         f"Nothing was submitted: the picture {shown} could not be fetched for now: {reason}. Try again."
     ) from None
+
+
+def _place(source: str | bytes) -> str | None:
+    """Where a picture is, for those who read the result: without a secret, and the same for any task."""
+    if isinstance(source, bytes) or without_secrets(source) != source:
+        return None
+    return source if "://" in source else str(Path(source).expanduser().absolute())
 
 
 def _shown(source: str | bytes) -> str:

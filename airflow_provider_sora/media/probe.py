@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.exceptions import ArtifactMismatchError
+from airflow_provider_sora.videos.lengths import is_about
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-
-#: How far a clip's length may be off: half a second, or a twentieth of a longer clip. Models render whole
-#: groups of frames (81 at 16 fps where five seconds were asked for), so that an exact length is rare.
-DURATION_TOLERANCE_SECONDS = 0.5
-DURATION_TOLERANCE_SHARE = 0.05
 
 
 class UnreadableMediaError(ArtifactMismatchError):
@@ -103,10 +99,9 @@ def mismatches(info: MediaInfo, *, seconds: float | None, size: str | None) -> l
         return ["The file has no video stream" + (", only sound." if info.audio else ".")]
     found: list[str] = []
     if seconds is not None:
-        tolerance = max(DURATION_TOLERANCE_SECONDS, seconds * DURATION_TOLERANCE_SHARE)
         if info.duration is None:
             found.append(f"The file does not tell its length; {seconds:g} s were asked for.")
-        elif abs(info.duration - seconds) > tolerance:
+        elif not is_about(info.duration, seconds):
             found.append(f"The clip lasts {info.duration:g} s; {seconds:g} s were asked for.")
     if size is not None and f"{info.width}x{info.height}" != size:
         found.append(f"The clip is {info.width}x{info.height}; {size} was asked for.")

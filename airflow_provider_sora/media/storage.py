@@ -179,6 +179,25 @@ def open_to_read(path: ObjectStoragePath) -> IO[bytes]:
     return Path(path.path).open("rb") if is_local(path) else cast("IO[bytes]", path.open("rb"))
 
 
+def names_below(folder: ObjectStoragePath, *, outcome: str) -> set[str]:
+    """The names of all files below a folder, as they follow its own path; none where there is no such folder.
+
+    :param folder: anywhere.
+    :param outcome: what a message begins with.
+    :raises OutputPathUnavailableError: it cannot be listed; this may pass.
+    """
+    root = folder.path.rstrip("/")
+    try:
+        folder.fs.invalidate_cache()
+        return {name.removeprefix(root).lstrip("/") for name in folder.fs.find(root)}
+    except FileNotFoundError:
+        return set()
+    except Exception as error:
+        raise OutputPathUnavailableError(
+            f"{outcome}: what is below {folder} could not be listed: {describe(error)}. Try again."
+        ) from error
+
+
 def sidecar_path(target: ObjectStoragePath) -> ObjectStoragePath:
     """Where the provenance of a file is: the same name, with ``.json``.
 
@@ -261,6 +280,23 @@ def place(part: Path, target: ObjectStoragePath, *, media_type: str, consequence
             # what was written so far under the final name. put_file sends all of a file or aborts the upload.
             target.fs.put_file(str(part), target.path, **_upload_options(target.fs, media_type))
     except Exception as error:
+        raise not_stored(target, error, consequence) from error
+
+
+def store_bytes(target: ObjectStoragePath, content: bytes, *, media_type: str, consequence: str) -> None:
+    """Make a file that is small enough to be held in memory, whole or not at all.
+
+    :param target: the file. An older one is replaced.
+    :param content: all of it.
+    :param media_type: what it is, for the stores that keep it.
+    :param consequence: what a failure means and what to do, in sentences.
+    :raises DownloadError: it could not be stored.
+    """
+    try:
+        with spool(target) as part:
+            part.write_bytes(content)
+            place(part, target, media_type=media_type, consequence=consequence)
+    except OSError as error:
         raise not_stored(target, error, consequence) from error
 
 

@@ -109,6 +109,12 @@ def test_the_pages_are_asked_for_beside_airflows_own() -> None:
     assert all(each[0].endswith(" ms") for name, each in rows.items() if name in ("Videos", "Snapshots"))
 
 
+def test_measuring_a_clip_is_dearer_than_decoding_it() -> None:
+    rows = cells(benchmark("measuring.py", "--clip=320x180@2", "--repeats=1"))
+    assert rows["2 s of 320x180, decoded"][-1] == "1.0"
+    assert float(rows["2 s of 320x180, measured"][-1]) > 1 < float(rows["2 s of 320x180, drawn"][-1])
+
+
 def test_the_parsing_of_dags_is_explained() -> None:
     # The other contestant is installed by `make bench` only.
     assert "--repeats" in benchmark("dag_parse.py", "--help")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from emulator.http_helpers import NEW, OLD, Emulate, create, error_of, image
+
+from airflow_provider_sora.emulator.footage import inspect_video
 
 
 class TestLifeOfAJob:
@@ -285,6 +288,70 @@ class TestDelete:
         jobs = client.get("/_emulator/stats").json()["jobs"]
         assert (jobs["cancelled"], jobs["deleted"], jobs["running"]) == (1, 0, 0)
         create(client)
+
+
+class TestFlaws:
+    """What is wrong with a clip on purpose meets the jobs of one snapshot, and leaves the request as it is."""
+
+    def arm(self, client: Any, *faults: dict[str, Any]) -> None:
+        assert client.post("/_emulator/faults", json=list(faults)).status_code == 200
+
+    def content(self, client: Any, video: dict[str, Any]) -> bytes:
+        response = client.get(f"/v1/videos/{video['id']}/content")
+        assert response.status_code == 200
+        return bytes(response.content)
+
+    def test_jobs_of_one_snapshot_can_be_slower(self, emulate: Emulate, clock: Any) -> None:
+        client = emulate(faults=True)
+        self.arm(client, {"kind": "slow_job", "model": NEW, "factor": 1.5, "times": None})
+        slow, usual = create(client, model=NEW), create(client, model=OLD)
+        clock.advance(45)
+        assert client.get(f"/v1/videos/{usual['id']}").json()["status"] == "completed"
+        assert client.get(f"/v1/videos/{slow['id']}").json()["status"] == "in_progress"
+        clock.advance(15)
+        slow = client.get(f"/v1/videos/{slow['id']}").json()
+        assert slow["status"] == "completed"
+
+    def test_clips_of_one_snapshot_can_be_wrong(self, emulate: Emulate, clock: Any) -> None:
+        client = emulate(faults=True)
+        right = create(client, model=NEW, seed=7)
+        self.arm(client, {"kind": "wrong_length", "model": NEW}, {"kind": "mute_clip", "model": NEW})
+        wrong = create(client, model=NEW, seed=7)
+        again = create(client, model=NEW, seed=7)
+        clock.advance(60)
+        assert wrong["seconds"] == "10"
+        assert inspect_video(self.content(client, wrong), "video").seconds == 5
+        assert self.content(client, right) == self.content(client, again) != self.content(client, wrong)
+
+    def test_as_many_clips_are_wrong_as_were_armed_whatever_jobs_fail_between(
+        self, emulate: Emulate, clock: Any
+    ) -> None:
+        client = emulate(faults=True)
+        self.arm(client, {"kind": "wrong_length", "times": 2}, {"kind": "fail_job", "times": 2})
+        create(client, prompt="[moderated]")
+        made = [create(client, seed=seed) for seed in range(5)]
+        clock.advance(60)
+        jobs = [client.get(f"/v1/videos/{each['id']}").json() for each in made]
+        assert [job["status"] for job in jobs] == ["failed"] + ["completed"] * 4
+        lengths = [inspect_video(self.content(client, job), "video").seconds for job in jobs[1:]]
+        assert lengths == [5, 5, 10, 10]
+
+    def test_a_remix_of_a_wrong_clip_is_right_again(self, emulate: Emulate, clock: Any) -> None:
+        client = emulate(faults=True)
+        self.arm(client, {"kind": "wrong_length"})
+        wrong = create(client)
+        clock.advance(60)
+        remix = client.post(f"/v1/videos/{wrong['id']}/remix", json={"prompt": "a dog"}).json()
+        clock.advance(60)
+        assert inspect_video(self.content(client, remix), "video").seconds == 10
+
+    def test_a_wrong_clip_stays_wrong_after_a_restart(self, emulate: Emulate, clock: Any, tmp_path: Path) -> None:
+        folder = tmp_path / "store"
+        with emulate(faults=True, store=folder) as client:
+            self.arm(client, {"kind": "wrong_length"})
+            wrong = create(client)
+        clock.advance(60)
+        assert inspect_video(self.content(emulate(store=folder), wrong), "video").seconds == 5
 
 
 def test_the_routes_of_faults_exist_only_where_they_are_allowed(emulate: Emulate) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_sora.emulator.flaws import Flaws
 from airflow_provider_sora.emulator.jobs import (
     Failure,
     Job,
@@ -140,6 +142,15 @@ class TestVideoObject:
     def test_the_error_shows_only_once_the_job_has_failed(self) -> None:
         assert to_video(FAILING, 1000)["error"] is None
         assert to_video(FAILING, 1020)["error"] == {"code": "moderation_blocked", "message": "No."}
+
+    def test_a_job_of_before_there_were_flaws_has_none(self) -> None:
+        written = {name: value for name, value in JOB.to_dict().items() if name != "flaws"}
+        assert Job.from_dict(written) == JOB
+
+    def test_a_job_with_flaws_survives_being_written_down(self) -> None:
+        flawed = replace(JOB, flaws=Flaws(length=1.5, frozen_from=0.25, muted=True))
+        assert Job.from_dict(json.loads(json.dumps(flawed.to_dict()))) == flawed
+        assert flawed.file_stem != JOB.file_stem == SPEC.digest
 
     def test_a_job_survives_being_written_down(self) -> None:
         scenes = (Scene(start=0.0, end=5.0, prompt="one"), Scene(start=5.0, end=10.0, prompt="two"))

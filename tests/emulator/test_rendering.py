@@ -12,6 +12,7 @@ import av
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from airflow_provider_sora.emulator.flaws import Flaws
 from airflow_provider_sora.emulator.footage import Footage, inspect_video
 from airflow_provider_sora.emulator.labels import draw_band, font, timecode, wrap
 from airflow_provider_sora.emulator.library import RenderingStopped
@@ -262,6 +263,55 @@ class TestFootage:
         with Image.open(io.BytesIO(facts.portrait)) as portrait:
             red, _, blue = portrait.getpixel((90, 20))  # type: ignore[misc]
         assert red > 200 > 60 > blue
+
+
+class TestFlaws:
+    """What is wrong with a clip on purpose, and nothing else."""
+
+    def flawed(self, folder: Path, flaws: Flaws) -> Path:
+        path = folder / f"clip{flaws.tag}.mp4"
+        render_clip(replace(ORDER, flaws=flaws), path, lambda: False)
+        return path
+
+    def test_a_frozen_picture_stands_still_after_its_share(self, tmp_path: Path) -> None:
+        pictures = frames(self.flawed(tmp_path, Flaws(frozen_from=0.5)))
+        assert len(pictures) == 48
+        assert difference(pictures[0], pictures[23]) > 1
+        # The encoder still improves the first ones.
+        assert difference(pictures[36], pictures[47]) < 0.1
+        assert difference(pictures[23], frames(clip(tmp_path, ORDER))[23]) < 0.5
+
+    def test_a_muted_clip_has_a_track_without_a_sound(self, tmp_path: Path) -> None:
+        with av.open(str(self.flawed(tmp_path, Flaws(muted=True)))) as container:
+            samples = [abs(s) for f in container.decode(audio=0) for s in memoryview(f.planes[0]).cast("f")]
+        assert len(samples) >= 96_000
+        assert max(samples) < 1e-4
+
+    @pytest.mark.parametrize(("length", "count"), [(0.5, 24), (1.5, 72), (0.01, 1)])
+    def test_a_clip_of_a_wrong_length_ends_early_or_late_with_its_sound(
+        self, tmp_path: Path, length: float, count: int
+    ) -> None:
+        with av.open(str(self.flawed(tmp_path, Flaws(length=length)))) as container:
+            assert container.streams.video[0].frames == count
+            sound = container.streams.audio[0]
+            assert float(sound.duration * sound.time_base) == pytest.approx(count / 24, abs=0.025)
+
+    def test_pictures_show_what_the_clip_shows(self, tmp_path: Path) -> None:
+        render_spritesheet(replace(ORDER, flaws=Flaws(frozen_from=0.5)), tmp_path / "frozen.jpg")
+        with Image.open(tmp_path / "frozen.jpg") as sheet:
+            last, before = (sheet.crop((x, 540, x + 320, 720)) for x in (960, 640))
+            assert difference(last, before) < 0.5
+
+    def test_each_has_files_of_its_own(self) -> None:
+        flaws = [Flaws(), Flaws(length=0.5), Flaws(frozen_from=0.0), Flaws(frozen_from=0.5), Flaws(muted=True)]
+        assert len({flaw.tag for flaw in flaws}) == len(flaws)
+        assert Flaws().tag == ""
+
+    def test_tiny_files_have_the_length_and_the_silence_too(self, tmp_path: Path) -> None:
+        render_lite_clip(replace(ORDER, flaws=Flaws(length=0.5, muted=True)), tmp_path / "lite.mp4")
+        with av.open(str(tmp_path / "lite.mp4")) as container:
+            assert container.streams.video[0].frames == LITE_FPS
+            assert max(abs(s) for f in container.decode(audio=0) for s in memoryview(f.planes[0]).cast("f")) < 1e-4
 
 
 class TestLiteFiles:

@@ -135,9 +135,51 @@ class TestFaults:
         assert pick(armed, None, model="sora-2-2025-10-06") == ([], armed)
         assert pick(armed, None, model="sora-2-2025-12-08") == (armed, [])
 
+    def test_a_job_may_be_slow_and_its_clip_wrong_in_several_ways(self) -> None:
+        kinds = ["slow_job", "freeze_clip", "mute_clip", "wrong_length"]
+        met, left = pick(parse_faults([{"kind": kind} for kind in kinds]), None)
+        assert [fault.kind for fault in met] == kinds
+        assert left == []
+
+    def test_of_each_kind_a_job_meets_the_first_and_it_either_fails_or_stalls(self) -> None:
+        kinds = ["slow_job", "stall_job", "slow_job", "fail_job"]
+        met, left = pick(parse_faults([{"kind": kind} for kind in kinds]), None)
+        assert [fault.kind for fault in met] == ["slow_job", "stall_job"]
+        assert [fault.kind for fault in left] == ["slow_job", "fail_job"]
+
+    @pytest.mark.parametrize("clip", ["freeze_clip", "mute_clip", "wrong_length"])
+    @pytest.mark.parametrize("ending", ["fail_job", "stall_job"])
+    def test_a_fault_of_a_clip_waits_where_another_one_keeps_the_job_from_having_one(
+        self, clip: str, ending: str
+    ) -> None:
+        armed = parse_faults([{"kind": clip, "skip": 1}, {"kind": clip}, {"kind": ending}])
+        met, left = pick(armed, None)
+        assert ([fault.kind for fault in met], left) == ([ending], armed[:2])
+        met, left = pick(left, None)
+        assert (met, [fault.skip for fault in left]) == ([armed[1]], [0])
+
+    def test_a_fault_of_a_clip_waits_where_the_job_fails_by_itself(self) -> None:
+        armed = parse_faults([{"kind": "mute_clip"}, {"kind": "slow_job"}])
+        assert pick(armed, None, fails=True) == ([armed[1]], [armed[0]])
+
+    def test_one_that_is_to_fail_a_later_job_keeps_none_from_the_clip_of_this_one(self) -> None:
+        armed = parse_faults(
+            [{"kind": "mute_clip"}, {"kind": "fail_job", "skip": 1}, {"kind": "stall_job", "model": "o"}]
+        )
+        met, left = pick(armed, None, model="sora-2-2025-12-08")
+        assert [fault.kind for fault in met] == ["mute_clip"]
+        assert [fault.kind for fault in left] == ["fail_job", "stall_job"]
+
+    def test_a_slow_job_takes_twice_as_long_and_a_wrong_clip_is_half_as_long(self) -> None:
+        slow, wrong = parse_faults([{"kind": "slow_job"}, {"kind": "wrong_length"}])
+        assert (slow.factor, wrong.factor) == (2.0, 0.5)
+
     @pytest.mark.parametrize(
         ("fault", "param"),
         [
+            ({"kind": "slow_job", "factor": 0}, "[0].factor"),
+            ({"kind": "freeze_clip", "share": 2}, "[0].share"),
+            ({"kind": "mute_clip", "route": "content"}, "route"),
             ({"kind": "fail_job", "model": 5}, "[0].model"),
             ({"kind": "explode"}, "[0].kind"),
             ({"kind": []}, "[0].kind"),

@@ -49,6 +49,20 @@ def put_off(source: str) -> str:
 # --- from a disk, a store, or memory ---
 
 
+def test_where_a_picture_was_is_known_so_that_it_can_be_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cat.png").write_bytes(PNG)
+    monkeypatch.chdir(tmp_path)
+    for source in ("cat.png", str(tmp_path / "cat.png")):
+        assert read_picture(source).origin == {"uri": str(tmp_path / "cat.png"), "fit": None}
+    found = read_picture("cat.png", size="32x32", fit="crop")
+    assert found.origin == {"uri": str(tmp_path / "cat.png"), "fit": "crop"}
+    again = read_picture(found.uri or "", size="32x32", fit="crop")
+    assert again.to_dict()["sha256"] == found.to_dict()["sha256"]
+    assert read_picture(PNG).origin == {}
+
+
 @pytest.mark.parametrize("source", [5, True, [1], {"uri": "cat.png"}])
 def test_what_is_neither_a_place_nor_bytes_is_refused(source: Any) -> None:
     assert "a picture is given by its path, its URL or its bytes, not by" in refusal(source)
@@ -229,6 +243,7 @@ def serve(server: FileServer, *answers: Answer) -> str:
 def test_a_picture_of_the_web_is_named_without_its_query(server: FileServer) -> None:
     found = read_picture(serve(server, Answer(PNG, media_type="image/png")), size="64x36")
     assert (found.name, found.media_type, found.data) == ("a cat.png", "image/png", PNG)
+    assert found.origin == {}
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 408])

@@ -11,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_sora.exceptions import ArtifactMismatchError
-from airflow_provider_sora.media.probe import (
-    DURATION_TOLERANCE_SECONDS,
-    DURATION_TOLERANCE_SHARE,
-    MediaInfo,
-    UnreadableMediaError,
-    examine,
-    mismatches,
-    probe,
-)
+from airflow_provider_sora.media.probe import MediaInfo, UnreadableMediaError, examine, mismatches, probe
+from airflow_provider_sora.videos.lengths import DURATION_TOLERANCE_SECONDS, DURATION_TOLERANCE_SHARE
 
 MakeClip = Callable[..., Path]
 
