@@ -56,8 +56,16 @@ class RetiredSnapshotError(SnapshotError):
     """The server in use has shut the snapshot down."""
 
 
+class SnapshotDueError(SnapshotError):
+    """A snapshot in use is shut down soon, or its server does not answer for it any more."""
+
+
 class InvalidRequestError(SoraError, ValueError):
     """The request cannot be rendered by its snapshot. Raised before a job is submitted."""
+
+
+class NotReproducibleError(InvalidRequestError):
+    """A video cannot be rendered again from what is on record of it. Raised before a job is submitted."""
 
 
 class APIError(SoraError):
@@ -280,6 +288,10 @@ class BatchStoppedError(BatchError):
     """A limit stopped the batch, or the account that it runs on: a person decides how it goes on."""
 
 
+class ComparisonError(SoraError):
+    """Two snapshots were compared, and the outcome is not the one that the task requires."""
+
+
 class DownloadError(SoraError):
     """The file could not be fetched whole. The job itself is done."""
 
@@ -292,3 +304,7 @@ class NotStoredError(DownloadError):
 
 class ArtifactMismatchError(SoraError):
     """``strict=True``: the file is not what was asked for. It was kept."""
+
+
+class ReproductionError(ArtifactMismatchError):
+    """A video that was rendered again is further from the original than ``require`` allows. It was kept."""

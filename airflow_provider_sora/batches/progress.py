@@ -45,6 +45,7 @@ def progress_line(
     total: int,
     failed: int,
     in_flight: int,
+    fetching: int = 0,
     per_minute: float,
     cost_usd: float | None,
     eta_seconds: float | None,
@@ -55,13 +56,14 @@ def progress_line(
     :param total: all items.
     :param failed: those of the ended ones that failed.
     :param in_flight: jobs with the server.
+    :param fetching: clips that are rendered, and being fetched.
     :param per_minute: items that end in a minute.
     :param cost_usd: US dollars that were or may be billed, None where not known.
     :param eta_seconds: time to go, None where not known.
     """
     parts = [
         f"{done:,} of {total:,} done{f' ({failed:,} failed)' if failed else ''}",
-        f"{in_flight:,} in flight",
+        f"{in_flight:,} in flight{f', {fetching:,} being fetched' if fetching else ''}",
         f"{per_minute:,.1f} a minute",
     ]
     if eta_seconds is not None:

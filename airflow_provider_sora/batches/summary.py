@@ -38,6 +38,9 @@ _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
 
 _USAGE = ("video_seconds", "quota_units", "estimated_cost_usd")
 
+#: Of these, what is told of each snapshot too.
+_USAGE_OF_A_SNAPSHOT = ("video_seconds", "estimated_cost_usd")
+
 
 class ItemOutcome(StrEnum):
     """What became of an item."""
@@ -97,7 +100,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._outcomes: Counter[str] = Counter()
-        self._snapshots: dict[str, Counter[str]] = {}
+        self._snapshots: dict[str, _OfSnapshot] = {}
         self._errors: Counter[str] = Counter()
         self._render_seconds: list[float] = []
         self._usage: dict[str, list[float]] = {name: [] for name in _USAGE}
@@ -115,9 +118,11 @@ class Tally:
         self._outcomes[outcome] += 1
         self._submissions += entry["attempts"]["submissions"]
         if outcome in (ItemOutcome.FAILED, ItemOutcome.INVALID):
-            self._errors[_name((entry["error"] or {}).get("code"))] += 1
+            self._errors[name_of((entry["error"] or {}).get("code"))] += 1
         if outcome in (ItemOutcome.SUCCEEDED, ItemOutcome.FAILED):
-            self._snapshots.setdefault(_name(entry["version"]["snapshot"]), Counter())[outcome] += 1
+            self._snapshots.setdefault(name_of(entry["version"]["snapshot"]), _OfSnapshot()).add(
+                outcome, entry["usage"]
+            )
             if entry["attempts"]["first_attempt_failed"] and entry["attempts"]["submissions"]:
                 self._first_attempt_failed += 1
                 self._rescued += outcome is ItemOutcome.SUCCEEDED
@@ -157,6 +162,7 @@ class Tally:
             **counts,
             "success_rate": _share(succeeded, succeeded + failed),
             "snapshots": {},
+            "usage_by_snapshot": {},
             "errors": {},
             "render_seconds": _percentiles(self._render_seconds),
             "attempts": {
@@ -165,7 +171,7 @@ class Tally:
                 "rescued": self._rescued,
                 "rescue_rate": _share(self._rescued, self._first_attempt_failed),
             },
-            "usage": {name: round(math.fsum(known), 6) if known else None for name, known in self._usage.items()},
+            "usage": _sums(self._usage),
             "spent": {
                 "quota_units": None if spent is None else spent.quota_units,
                 "estimated_cost_usd": None if spent is None else spent.cost_usd,
@@ -179,21 +185,49 @@ class Tally:
             "manifest": _cut(manifest, _LONGEST_MANIFEST),
         }
         for named in range(MOST_NAMED, -1, -1):
-            told |= {"snapshots": self._commonest_snapshots(named), "errors": _commonest(self._errors, named)}
+            snapshots = self._commonest_snapshots(named)
+            told |= {
+                "snapshots": {name: each.counts() for name, each in snapshots.items()},
+                "usage_by_snapshot": {name: each.usage() for name, each in snapshots.items()},
+                "errors": _commonest(self._errors, named),
+            }
             if _size(told) < LARGEST_SUMMARY:
                 break
         return told
 
-    def _commonest_snapshots(self, named: int) -> dict[str, dict[str, int]]:
-        totals = Counter({name: outcomes.total() for name, outcomes in self._snapshots.items()})
+    def _commonest_snapshots(self, named: int) -> dict[str, _OfSnapshot]:
+        totals = Counter({name: each.outcomes.total() for name, each in self._snapshots.items()})
         kept = {name for name, _ in _ranked(totals)[:named]}
-        told: dict[str, Counter[str]] = {}
+        told: dict[str, _OfSnapshot] = {}
         for name, _ in _ranked(totals):
-            told.setdefault(name if name in kept else OTHER, Counter()).update(self._snapshots[name])
-        return {
-            name: {each.value: outcomes[each] for each in (ItemOutcome.SUCCEEDED, ItemOutcome.FAILED)}
-            for name, outcomes in told.items()
-        }
+            told.setdefault(name if name in kept else OTHER, _OfSnapshot()).update(self._snapshots[name])
+        return told
+
+
+class _OfSnapshot:
+    """Counts the clips of one snapshot, or of several that are counted together."""
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._usage: dict[str, list[float]] = {name: [] for name in _USAGE_OF_A_SNAPSHOT}
+
+    def add(self, outcome: ItemOutcome, usage: Mapping[str, Any]) -> None:
+        self.outcomes[outcome] += 1
+        if outcome is ItemOutcome.SUCCEEDED:
+            for name, known in self._usage.items():
+                if (value := usage.get(name)) is not None:
+                    known.append(value)
+
+    def update(self, other: _OfSnapshot) -> None:
+        self.outcomes.update(other.outcomes)
+        for name, known in self._usage.items():
+            known.extend(other._usage[name])
+
+    def counts(self) -> dict[str, int]:
+        return {each.value: self.outcomes[each] for each in (ItemOutcome.SUCCEEDED, ItemOutcome.FAILED)}
+
+    def usage(self) -> dict[str, float | None]:
+        return _sums(self._usage)
 
 
 def verdict(summary: Mapping[str, Any], min_success_rate: float) -> str | None:
@@ -212,6 +246,10 @@ def verdict(summary: Mapping[str, Any], min_success_rate: float) -> str | None:
         f"({math.floor(rate * 1000) / 10:g} %); min_success_rate is {min_success_rate:g}.{commonest} The files of "
         f"those that succeeded were kept; {summary['manifest']} tells of each item."
     )
+
+
+def _sums(usage: Mapping[str, list[float]]) -> dict[str, float | None]:
+    return {name: round(math.fsum(known), 6) if known else None for name, known in usage.items()}
 
 
 def _share(part: int, whole: int) -> float | None:
@@ -239,7 +277,11 @@ def _commonest(counts: Counter[str], named: int) -> dict[str, int]:
     return told
 
 
-def _name(text: object) -> str:
+def name_of(text: object) -> str:
+    """How a summary names a snapshot or an error code.
+
+    :param text: of an entry; None where it has none.
+    """
     return _printable(str(text)[:LONGEST_NAME]) if text else UNKNOWN
 
 

@@ -172,6 +172,14 @@ def list_models() -> Call:
     return Call(method="GET", path="/models", timeout=MODELS_TIMEOUT)
 
 
+def retrieve_model(model: str) -> Call:
+    """``GET /models/{model}``.
+
+    :param model: its id, which may hold slashes.
+    """
+    return Call(method="GET", path=f"/models/{quote(model, safe='')}", timeout=MODELS_TIMEOUT)
+
+
 def describe_server(base_url: str) -> Call:
     """``GET /openapi.json`` of the server's root, where frameworks describe themselves.
 

@@ -22,7 +22,7 @@ from airflow_provider_sora.client.transport import (
     Content,
     SyncTransport,
 )
-from airflow_provider_sora.exceptions import APIError, CatalogError, NotFoundError
+from airflow_provider_sora.exceptions import APIError, CatalogError, NotFoundError, RejectedError
 from airflow_provider_sora.snapshots.entries import parse_date
 from airflow_provider_sora.videos.cameo import Cameo
 from airflow_provider_sora.videos.job import VideoJob
@@ -213,13 +213,24 @@ class SoraClient:
 
         Models without that key are left out: the server says nothing about them.
         """
-        return _shutdown_dates(self.models())
+        return dates_of(self.models())
 
     def models(self) -> tuple[Mapping[str, Any], ...]:
         """The server's list of models."""
         call = calls.list_models()
         answer = self._transport.send(call)
         return tuple(_entries(answer, call, self.settings))
+
+    def has_model(self, model: str) -> bool:
+        """Whether the server knows a model, asked for by its id.
+
+        :param model: its id.
+        """
+        try:
+            self._transport.send(calls.retrieve_model(model))
+        except (NotFoundError, RejectedError):
+            return False
+        return True
 
 
 class AsyncSoraClient:
@@ -336,7 +347,11 @@ def _malformed(answer: Answer, call: Call, settings: ServerSettings, fault: str)
     return errors.malformed(call, settings, status=200, headers=answer.headers, start=start, fault=fault)
 
 
-def _shutdown_dates(models: tuple[Mapping[str, Any], ...]) -> dict[str, date | None]:
+def dates_of(models: tuple[Mapping[str, Any], ...]) -> dict[str, date | None]:
+    """The models of a list that have a ``shutdown_date``, null included.
+
+    :param models: as the server listed them.
+    """
     dates: dict[str, date | None] = {}
     for model in models:
         if "shutdown_date" in model and "id" in model:

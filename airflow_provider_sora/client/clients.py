@@ -8,6 +8,7 @@ import os
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -42,12 +43,7 @@ def sync_client(settings: ServerSettings) -> OpenAI:
     key = (os.getpid(), settings)
     with _lock:
         if key not in _sync_clients:
-            from openai import DefaultHttpxClient, OpenAI
-
-            hooks: dict[str, list[Callable[..., Any]]] = {"request": [partial(_keep_headers_home, settings)]}
-            http_client = DefaultHttpxClient(event_hooks=hooks, **_http_options(settings))
-            client = OpenAI(http_client=http_client, **_sdk_options(settings))
-            _sync_clients[key] = _without_environment(client, settings)
+            _sync_clients[key] = _make_sync_client(settings)
         return _used(_sync_clients, key)
 
 
@@ -77,6 +73,20 @@ def _used(clients: dict[_Key, _Client], key: _Key) -> _Client:
     if len(clients) > MOST_CLIENTS:
         del clients[next(iter(clients))]
     return client
+
+
+def _make_sync_client(settings: ServerSettings) -> OpenAI:
+    from openai import DefaultHttpxClient, OpenAI
+
+    class HttpClient(DefaultHttpxClient):
+        def __del__(self) -> None:
+            # Not when it is forgotten: another thread may be in the midst of a download by it.
+            with suppress(Exception):
+                self.close()
+
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [partial(_keep_headers_home, settings)]}
+    http_client = HttpClient(event_hooks=hooks, **_http_options(settings))
+    return _without_environment(OpenAI(http_client=http_client, **_sdk_options(settings)), settings)
 
 
 def _make_async_client(settings: ServerSettings) -> AsyncOpenAI:

@@ -70,6 +70,8 @@ class Outcome:
     :param job: the last answer, None where none could be read.
     :param message: a sentence for people; empty where the job is completed.
     :param code: a word for programs.
+    :param running_at: when an answer first told that the job is rendered, in seconds since 1970; None where none did.
+    :param progress_at: when one first told of progress, likewise.
     """
 
     verdict: Verdict
@@ -77,6 +79,8 @@ class Outcome:
     job: VideoJob | None = None
     message: str = ""
     code: str | None = None
+    running_at: float | None = None
+    progress_at: float | None = None
 
     @property
     def what_became_of_the_job(self) -> str:
@@ -137,6 +141,8 @@ class Watch:
     :param failures: failures in a row so far.
     :param not_found: answers in a row that the job is not known.
     :param job: the last answer.
+    :param running_at: when an answer first told that it is rendered, None where none did.
+    :param progress_at: when one first told of progress, None where none did.
     """
 
     video_id: str
@@ -149,6 +155,8 @@ class Watch:
     failures: int = 0
     not_found: int = 0
     job: VideoJob | None = None
+    running_at: float | None = None
+    progress_at: float | None = None
 
     def first(self, *, now: float, jitter: float) -> Wait:
         """The pause before the first question.
@@ -165,7 +173,7 @@ class Watch:
         :param now: the time.
         :param jitter: a random number from 0 to 1.
         """
-        watch = replace(self, failures=0, not_found=0, job=job)
+        watch = replace(self, failures=0, not_found=0, job=job)._noting(job, now)
         reason = job.error.message if job.error else "the server gave no reason"
         code = job.error.code if job.error else None
         if job.status is JobStatus.COMPLETED:
@@ -218,6 +226,14 @@ class Watch:
             )
         told = error.retry_after if isinstance(error, RateLimitedError) else None
         return watch._timed_out_or_wait(now, jitter, at_least=min(told or 0.0, LONGEST_TOLD_PAUSE))
+
+    def _noting(self, job: VideoJob, now: float) -> Watch:
+        # A job that is completed at the first look was rendered at some time before it.
+        if job.status is not JobStatus.IN_PROGRESS:
+            return self
+        running_at = now if self.running_at is None else self.running_at
+        progress_at = now if self.progress_at is None and job.progress else self.progress_at
+        return replace(self, running_at=running_at, progress_at=progress_at)
 
     def _timed_out_or_wait(self, now: float, jitter: float, *, at_least: float = 0.0) -> Wait | Outcome:
         state = repr(self.job.status_word or self.job.status.value) if self.job else "not known"
@@ -272,7 +288,15 @@ class Watch:
         return self.expected_seconds if self.expected_seconds is not None else UNKNOWN_RENDER_SECONDS
 
     def _outcome(self, verdict: Verdict, message: str = "", code: str | None = None) -> Outcome:
-        return Outcome(verdict=verdict, video_id=self.video_id, job=self.job, message=message, code=code)
+        return Outcome(
+            verdict=verdict,
+            video_id=self.video_id,
+            job=self.job,
+            message=message,
+            code=code,
+            running_at=self.running_at,
+            progress_at=self.progress_at,
+        )
 
 
 _FATES = {

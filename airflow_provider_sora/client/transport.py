@@ -165,7 +165,7 @@ class AsyncTransport:
 
 
 def _options(call: Call, settings: ServerSettings) -> dict[str, Any]:
-    from openai import Omit
+    from openai import Omit, Timeout
 
     headers: dict[str, Any] = dict(call.headers)
     if call.form:
@@ -174,7 +174,8 @@ def _options(call: Call, settings: ServerSettings) -> dict[str, Any]:
         headers["Authorization"] = Omit()
     options: dict[str, Any] = {"params": dict(call.query), "headers": headers, "follow_redirects": False}
     if call.timeout is not None:
-        options["timeout"] = min(call.timeout, settings.read_timeout)
+        # One number would be the time to connect, too.
+        options["timeout"] = Timeout(min(call.timeout, settings.read_timeout), connect=settings.connect_timeout)
     return options
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
@@ -267,6 +267,20 @@ class SoraHook(BaseHook):
         except APIError as error:
             self.log.debug("The server does not tell which cameos it has: %s", error)
             return True
+
+    def list_models(self) -> tuple[Mapping[str, Any], ...] | None:
+        """The server's list of models; None where it has none."""
+        try:
+            return self.client.models()
+        except (NotFoundError, RejectedError):
+            return None
+
+    def has_model(self, model: str) -> bool:
+        """Whether the server knows a model by its id; also False where it has no route for that.
+
+        :param model: its id.
+        """
+        return self.client.has_model(model)
 
     def cancel_video(self, video_id: str) -> Cancellation:
         """Stop a job that runs, where the server can; one that has ended is left.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -14,7 +14,7 @@ from airflow_provider_sora.operators.telling import TellingOperator
 from airflow_provider_sora.videos.arguments import GENERATION_ARGUMENTS
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_provider_sora.batches.guards import Limits
     from airflow_provider_sora.operators.batch_attempt import BatchAttempt
@@ -90,7 +90,7 @@ class SoraBatchOperator(SoraGenerateVideoOperator):
         **SoraGenerateVideoOperator.template_fields_renderers,
         "items": "json",
     }
-    operator_extra_links = (SoraManifestLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (SoraManifestLink(),)
 
     def __init__(
         self,

@@ -112,14 +112,14 @@ class BatchAttempt:
         self._template = PromptTemplate(self._operator.prompt or "", self._operator.get_template_env())
         shard = Shard.parse(self._operator.shard)
         items, invalid = self._read()
-        journal = Journal.open(journal_folder(self._context, folder))
+        self._journal = journal = Journal.open(journal_folder(self._context, folder))
         head = self._head(journal)
         self._began_at = parse_isoformat(head["began_at"])
-        versions, without_unit = self._versions(head, items)
+        versions, rendered, without_unit = self._versions(head, items)
         unassigned = {each.place for each in without_unit}
         self._planned_versions = versions
         planner = self._planner(versions, journal)
-        clips, refused = planner.plan([item for item in in_order(items) if item.place not in unassigned])
+        clips, refused = self._suitable(*planner.plan([item for item in rendered if item.place not in unassigned]))
         invalid += [*without_unit, *refused]
         # Each shard refuses the whole manifest: none of them pays for a part of it.
         self._require_valid(invalid)
@@ -127,10 +127,10 @@ class BatchAttempt:
         clips = [clip for clip in clips if shard.takes(clip.item.key)]
         invalid = [each for each in invalid if shard.takes(each.key or each.place)]
         self._context["ti"].xcom_push(key="version", value={**head["version"], "items": len(clips)})
-        self._tell_version(Resolution.from_dict(head["version"]))
+        self._tell_versions(head)
         self._report = BatchReport(
             batch_file(self._context, folder, suffix="jsonl"),
-            order=self._rows,
+            order=self._places,
             reference=self._operator.reference,
             began_at=self._began_at,
         )
@@ -149,7 +149,7 @@ class BatchAttempt:
                     if key in faulty and record.phase is Phase.SUBMITTED
                 ]
                 run, todo = self._prepared(renderings, journal, invalid=invalid)
-                self._let_go(journal, commit, {item.key for item in items} | faulty)
+                self._let_go(journal, commit, {item.key for item in rendered} | faulty)
                 if todo:
                     self._render(run)
         except RecordUnavailableError as unwritten:
@@ -177,8 +177,14 @@ class BatchAttempt:
         """The items of all shards."""
         items = self._operator.items
         rows = read_rows(items) if isinstance(items, str) else rows_of(items)
-        self._rows = {row.place: number for number, row in enumerate(rows)}
-        return read_items(rows, used=self._template.fields)
+        self._places = {row.place: number for number, row in enumerate(rows)}
+        self._entries = len(rows)
+        read, invalid = read_items(rows, used=self._template.fields)
+        return in_order(read), invalid
+
+    def _suitable(self, clips: list[Clip], refused: list[InvalidItem]) -> tuple[list[Clip], list[InvalidItem]]:
+        """What is rendered, and what cannot be, of what was planned."""
+        return clips, refused
 
     @property
     def _source(self) -> str:
@@ -188,10 +194,9 @@ class BatchAttempt:
     def _require_valid(self, invalid: Sequence[InvalidItem]) -> None:
         if not invalid:
             return
-        total = len(self._rows)
-        ordered = sorted(invalid, key=lambda each: self._rows[each.place])
-        told = told_faults(ordered, total=total, source=self._source)
-        if len(invalid) == total:
+        ordered = sorted(invalid, key=lambda each: self._places[each.place])
+        told = told_faults(ordered, total=self._entries, source=self._source)
+        if len(invalid) == self._entries:
             # Then it is the manifest, a column of another name for example, and not some items.
             raise InvalidRequestError(f"Nothing was submitted: {told}. Mend them.")
         if self._operator.on_invalid == "fail":
@@ -200,7 +205,7 @@ class BatchAttempt:
         log.warning("%s. They are left out.", told)
 
     def _require_items(self, journal: Journal) -> None:
-        if self._rows:
+        if self._entries:
             return
         if self._operator.on_empty == "fail":
             raise InvalidRequestError(f'Nothing was submitted: {self._source} has no items, and on_empty is "fail".')
@@ -215,21 +220,31 @@ class BatchAttempt:
         """The facts that all attempts of the batch share: above all its version, which an alias that moves between two
         attempts must not change."""
         asked = {
-            "reference": self._operator.reference,
+            **self._asked(),
             "environment": self._hook.environment.name,
             "account": self._hook.settings.account,
         }
         known = journal.head
         if known and {name: known.get(name) for name in asked} == asked:
             return known
-        version = settled(self._hook, reference=self._operator.reference, rollout=self._operator.rollout)
         began_at = known.get("began_at") or isoformat(datetime.fromtimestamp(self._began, UTC))
-        return {**asked, **version, "began_at": began_at}
+        return {**asked, **self._settled(), "began_at": began_at}
 
-    def _versions(self, head: Mapping[str, Any], items: Sequence[Item]) -> tuple[Versions, list[InvalidItem]]:
+    def _asked(self) -> dict[str, Any]:
+        """What the author wrote as the version."""
+        return {"reference": self._operator.reference}
+
+    def _settled(self) -> dict[str, Any]:
+        """What that means, for the head of the journal."""
+        return settled(self._hook, reference=self._operator.reference, rollout=self._operator.rollout)
+
+    def _versions(
+        self, head: Mapping[str, Any], items: Sequence[Item]
+    ) -> tuple[Versions, Sequence[Item], list[InvalidItem]]:
+        """Which version each item gets, the items that are rendered, and those that cannot get one."""
         if "exposure" not in head:
             version = Resolution.from_dict(head["version"])
-            return OneVersion(version, self._snapshot(version)), []
+            return OneVersion(version, self._snapshot(version)), items, []
         exposure = Exposure.from_dict(head["exposure"])
         units, without_unit = units_of(
             items,
@@ -238,12 +253,12 @@ class BatchAttempt:
             context=self._context,
         )
         ledger = RolloutLedger(exposure.plan)
-        return SplitVersions(self._hook, exposure, units, ledger, made_by=made_by(self._context)), without_unit
+        split = SplitVersions(self._hook, exposure, units, ledger, made_by=made_by(self._context))
+        return split, items, without_unit
 
     def _planner(self, versions: Versions, journal: Journal) -> Planner:
         return Planner(
             hook=self._hook,
-            reference=self._operator.reference,
             defaults=self._operator.defaults,
             template=self._template,
             context=self._context,
@@ -257,6 +272,9 @@ class BatchAttempt:
 
     def _snapshot(self, version: Resolution) -> Snapshot:
         return self._hook.catalog.find(version.snapshot) or Snapshot(id=version.snapshot)
+
+    def _tell_versions(self, head: Mapping[str, Any]) -> None:
+        self._tell_version(Resolution.from_dict(head["version"]))
 
     def _tell_version(self, version: Resolution) -> None:
         for warning in resolution_warnings(version, self._snapshot(version), today=datetime.now(UTC).date()):
@@ -454,10 +472,15 @@ class BatchAttempt:
         self._keep_progress(summary)
         self._operator.outcome = summary
         log.info("%s", sentence(summary))
-        tell_outlets(self._operator, self._context, summary)
         if (error := self._error(summary)) is not None:
             self._context["ti"].xcom_push(key="return_value", value=summary)
             raise error
+        summary = self._operator.outcome = self._concluded(summary)
+        tell_outlets(self._operator, self._context, summary)
+        return summary
+
+    def _concluded(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """What the task returns, of a batch that did not fail."""
         return summary
 
     def _bear(self, unwritten: SoraError) -> None:

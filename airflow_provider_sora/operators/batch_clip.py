@@ -133,7 +133,7 @@ class ClipSteps:
             hook=self.hook,
             store=store,
             build_request=lambda: self.planner.request(clip.item, clip.prompt),
-            reference=self.operator.reference,
+            reference=self.planner.versions.reference(clip.item),
             on_uncertain=self.operator.on_uncertain_submit,
             folder=self.claims_folder,
             owner=f"{self.owner}/{clip.item.key}",
@@ -353,6 +353,8 @@ class ClipRendering:
         hook = self.steps.hook
         if outcome.job is not None:
             result = result.observed(outcome.job, at=datetime.now(UTC))
+        if not self.is_of_an_earlier_attempt:
+            result = result.timed(running_at=outcome.running_at, progress_at=outcome.progress_at)
         if outcome.verdict is Verdict.LOST:
             if result.status == JobStatus.COMPLETED:
                 self._gone(result)

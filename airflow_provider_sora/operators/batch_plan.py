@@ -58,7 +58,6 @@ class Planner:
     """Makes requests of items. It holds no request: a thousand of them are made again when they are sent.
 
     :param hook: the server.
-    :param reference: what the author wrote as ``model``.
     :param defaults: the operator's arguments, by name, for what an item does not give.
     :param template: makes the prompts.
     :param context: the task's, for the template.
@@ -70,7 +69,6 @@ class Planner:
         self,
         *,
         hook: SoraHook,
-        reference: str | None,
         defaults: Mapping[str, Any],
         template: PromptTemplate,
         context: Mapping[str, Any],
@@ -78,7 +76,6 @@ class Planner:
         under_way: Mapping[str, SubmissionRecord],
     ) -> None:
         self._hook = hook
-        self._reference = reference
         self._defaults = defaults
         self._template = template
         self._context = context
@@ -144,7 +141,7 @@ class Planner:
         try:
             request = self._request_to_check(item, prompt)
             sent = self._hook.render(request).request
-            for snapshot in self.versions.snapshots:
+            for snapshot in self.versions.snapshots(item):
                 sent.check(snapshot, catalog=self._hook.catalog)
         except InvalidRequestError as error:
             fault = str(error).removeprefix(_PREFIX).rstrip(".")
@@ -153,14 +150,14 @@ class Planner:
         return Clip(
             item=item,
             prompt=prompt,
-            fingerprint=self._fingerprint(request),
+            fingerprint=self._fingerprint(item, request),
             seconds=request.seconds,
             price=Price(cost_usd=usage["estimated_cost_usd"], quota_units=usage["quota_units"]),
         )
 
-    def _fingerprint(self, request: VideoRequest) -> str:
+    def _fingerprint(self, item: Item, request: VideoRequest) -> str:
         return request.fingerprint(
-            reference=self._reference,
+            reference=self.versions.reference(item),
             environment=self._hook.environment.name,
             account=self._hook.settings.account,
         )
@@ -181,7 +178,7 @@ class Planner:
                 return InputReference(name=sent["name"], media_type=sent["media_type"], source=sent["sha256"])
 
             request = self.request(item, prompt, read_picture=read)
-            if self._fingerprint(request) != record.fingerprint:
+            if self._fingerprint(item, request) != record.fingerprint:
                 raise
             return request
 

@@ -655,6 +655,7 @@ class BatchRun:
             total=self._total,
             failed=self._failed,
             in_flight=len(self._in_flight),
+            fetching=len(self._tasks) - len(self._in_flight),
             per_minute=per_minute,
             cost_usd=self._budget.committed.cost_usd,
             eta_seconds=left / per_minute * 60 if per_minute else None,

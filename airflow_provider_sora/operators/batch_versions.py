@@ -34,9 +34,17 @@ log = logging.getLogger(__name__)
 class Versions(Protocol):
     """What the items of a batch are rendered on."""
 
-    @property
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """Those that any item may get. Each item has to suit all of them: else the arms would be given unlike work."""
+    def snapshots(self, item: Item) -> tuple[Snapshot, ...]:
+        """Those that an item has to suit.
+
+        :param item: of the batch.
+        """
+
+    def reference(self, item: Item) -> str | None:
+        """What the author wrote as ``model`` for an item.
+
+        :param item: of the batch.
+        """
 
     def of(self, item: Item) -> Version:
         """The version of an item, as it was settled when the batch began.
@@ -81,10 +89,17 @@ class OneVersion:
 
     def __init__(self, version: Resolution, snapshot: Snapshot) -> None:
         self._version = version, snapshot
-        self.snapshots = (snapshot,)
+
+    def snapshots(self, item: Item) -> tuple[Snapshot, ...]:
+        """As for :class:`Versions`, like the others."""
+        return (self._version[1],)
+
+    def reference(self, item: Item) -> str | None:
+        """That of all."""
+        return self._version[0].requested
 
     def of(self, item: Item) -> Version:
-        """As for :class:`Versions`, like the others."""
+        """That of all."""
         return self._version
 
     def is_withdrawn(self, version: Resolution) -> bool:
@@ -132,12 +147,16 @@ class SplitVersions:
         self._withdrawal = Withdrawal(ledger, exposure)
         self._resolve = lru_cache(hook.resolve_snapshot)
 
-    @property
-    def snapshots(self) -> tuple[Snapshot, ...]:
-        """As for :class:`Versions`, like the others. A baseline that gets nothing any more may be shut down."""
+    def snapshots(self, item: Item) -> tuple[Snapshot, ...]:
+        """All that any item may get: else the arms would be given unlike work. A baseline that gets nothing any more
+        may be shut down."""
         weight, plan = self._exposure.weight_bp, self._exposure.plan
         ids = [*([plan.baseline] if weight < WHOLE_BP else []), *([plan.candidate] if weight else [])]
         return tuple(self._resolve(snapshot)[1] for snapshot in ids)
+
+    def reference(self, item: Item) -> str | None:
+        """The rollout's name."""
+        return self._exposure.plan.name
 
     def of(self, item: Item) -> Version:
         """:raises SnapshotError: its snapshot is not known, or is shut down on this server."""

@@ -15,7 +15,7 @@ from airflow_provider_sora.operators.telling import tell_outlets
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_sora.rollouts.artifacts import Variant
+    from airflow_provider_sora.rollouts.exposure import Variant
     from airflow_provider_sora.rollouts.plan import Rollout
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from airflow.sdk.exceptions import AirflowTaskTerminated
 from airflow_provider_sora.client.rendition import NATIVE
 from airflow_provider_sora.exceptions import (
     ConfigurationError,
-    DownloadError,
     SoraError,
     VideoRolledBackError,
     VideoTimeoutError,
@@ -25,8 +23,9 @@ from airflow_provider_sora.exceptions import (
 from airflow_provider_sora.media.archive import is_as_described, read_sidecar
 from airflow_provider_sora.media.frames import last_frame, require_av
 from airflow_provider_sora.media.keeping import keep_file, require_match
+from airflow_provider_sora.media.local_copies import at_hand
 from airflow_provider_sora.media.stitch import join
-from airflow_provider_sora.media.storage import READ_BYTES, Spooled, describe, is_local, spool
+from airflow_provider_sora.media.storage import Spooled, folder_at, spool
 from airflow_provider_sora.operators.cancellation import cancel, cancel_and_close, stop_if_ended
 from airflow_provider_sora.operators.interruption import Interruption
 from airflow_provider_sora.operators.keeping import found_before, target_of
@@ -37,7 +36,6 @@ from airflow_provider_sora.videos.arguments import refusal
 from airflow_provider_sora.videos.record import Phase, SubmissionRecord
 from airflow_provider_sora.videos.request import InputReference, VideoRequest
 from airflow_provider_sora.videos.result import VideoResult
-from airflow_provider_sora.videos.scenes import scenes_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from airflow_provider_sora.client.polling import Outcome
     from airflow_provider_sora.hooks.sora import SoraHook
     from airflow_provider_sora.operators.rendering import Rendering
+    from airflow_provider_sora.operators.reproduce import SoraReproduceVideoOperator
     from airflow_provider_sora.operators.storyboard import SoraStoryboardOperator
     from airflow_provider_sora.snapshots.resolution import Resolution
 
@@ -66,7 +65,7 @@ class Stitching:
     :param attempt_deadline: when this attempt's ``execution_timeout`` ends, in seconds since 1970; None for never.
     """
 
-    operator: SoraStoryboardOperator
+    operator: SoraStoryboardOperator | SoraReproduceVideoOperator
     context: Context
     hook: SoraHook
     resubmissions: int = 0
@@ -93,7 +92,7 @@ class Stitching:
         :param outcome: how waiting for one of them ended, None where this attempt has not waited.
         """
         request = self.hook.with_known_cameos(self.operator.build_request())
-        scenes = scenes_of(request)
+        scenes = self.operator.scenes_of(request)
         fingerprint = request.fingerprint(
             reference=self.operator.reference,
             environment=self.hook.environment.name,
@@ -353,21 +352,6 @@ def _as_it_is(scene: VideoRequest) -> VideoRequest:
 
 
 def _fetched(uri: str, folder: Path) -> Path:
-    """A kept file as a path of this machine.
-
-    :raises DownloadError: it cannot be read.
-    """
-    from airflow.sdk import ObjectStoragePath
-
-    path = ObjectStoragePath(uri)
-    if is_local(path):
-        return Path(path.path)
-    copy = folder / path.name
-    try:
-        with path.open("rb") as source, copy.open("wb") as target:
-            shutil.copyfileobj(source, target, READ_BYTES)
-    except Exception as error:
-        raise DownloadError(
-            f"The scene {path}, which is rendered and kept, cannot be read: {describe(error)}. Try again."
-        ) from error
-    return copy
+    """:raises DownloadError: it cannot be read."""
+    subject = "The scene, which is rendered and kept,"
+    return at_hand(folder_at(uri), folder, subject=subject, advice="Try again.")

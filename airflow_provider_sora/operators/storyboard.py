@@ -75,6 +75,16 @@ class SoraStoryboardOperator(SoraGenerateVideoOperator):
             continuity=self.continuity if self.render_as == "stitch" else None,
         )
 
+    def scenes_of(self, request: VideoRequest) -> tuple[VideoRequest, ...]:
+        """The requests of the scenes, where each is a job of its own.
+
+        :param request: of the whole clip.
+        :raises InvalidRequestError: a scene has no whole seconds.
+        """
+        from airflow_provider_sora.videos.scenes import scenes_of
+
+        return scenes_of(request)
+
     def _attempt(
         self, context: Context, *, resubmissions: int = 0, attempt_deadline: float | None = None
     ) -> Rendering | Stitching:

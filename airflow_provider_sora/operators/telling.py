@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 #: What an event of an outlet has of a result, under the same keys. What was asked for is not among it: a prompt stays
 #: with those who may read the DAG.
-_OF_THE_RESULT = ("video_id", "cameo_id", "name", "status", "digest", "version", "usage", "artifact")
+_OF_THE_RESULT = ("video_id", "cameo_id", "name", "status", "digest", "version", "usage", "artifact", "reproduction")
 _OF_THE_REQUEST = ("digest", "seconds", "size")
 
 

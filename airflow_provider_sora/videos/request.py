@@ -50,6 +50,8 @@ class InputReference:
     :param data: its bytes.
     :param source: names where it comes from, in the place of its hash, for a picture that is made anew in each attempt.
     :param make: makes its bytes where they are needed, in the place of ``data``.
+    :param uri: where it was read, None where that holds a secret or is no place.
+    :param fit: how it was brought to the clip's size, None where it was left as it is.
     """
 
     name: str
@@ -57,6 +59,8 @@ class InputReference:
     data: bytes = field(default=b"", repr=False)
     source: str | None = None
     make: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
+    uri: str | None = field(default=None, compare=False)
+    fit: str | None = field(default=None, compare=False)
 
     @property
     def content(self) -> bytes:
@@ -67,6 +71,11 @@ class InputReference:
         """Everything but the bytes, of which the hash stands for them."""
         digest = self.source or f"sha256:{hashlib.sha256(self.content).hexdigest()}"
         return {"name": self.name, "media_type": self.media_type, "sha256": digest}
+
+    @property
+    def origin(self) -> dict[str, str | None]:
+        """What reads it again. It is no part of what is asked for: a picture that was moved is the same picture."""
+        return {} if self.uri is None else {"uri": self.uri, "fit": self.fit}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,11 +266,7 @@ class VideoRequest:
         :param account: whose account it is, without any secret: the connection's id and URL.
         :return: ``sha256:`` and 64 hexadecimal digits.
         """
-        # Without what was not given: a parameter that a later release adds must not rename the jobs in flight.
-        given = {name: value for name, value in self.to_dict().items() if value not in (None, [], {})}
-        content = {**given, "snapshot": snapshot, "account": account}
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+        return digest_of(self.to_dict(), snapshot=snapshot, account=account)
 
     def fingerprint(self, *, reference: str | None, environment: str, account: str) -> str:
         """A name for what an author asks for, which stays the same while an alias moves.
@@ -280,6 +285,20 @@ class VideoRequest:
         for name in ("input_reference", "storyboard", "source", "style_tuning"):
             plain[name] = None if plain[name] is None else plain[name].to_dict()
         return plain | {"cameos": [cameo.to_dict() for cameo in self.cameos], "extra_body": dict(self.extra_body)}
+
+
+def digest_of(asked: Mapping[str, Any], *, snapshot: str, account: str) -> str:
+    """:meth:`VideoRequest.digest` of what :meth:`VideoRequest.to_dict` said, as a record has it.
+
+    :param asked: the fields of a request.
+    :param snapshot: id of the snapshot.
+    :param account: whose account it is, without any secret.
+    """
+    # Without what was not given: a parameter that a later release adds must not rename the jobs in flight.
+    given = {name: value for name, value in asked.items() if value not in (None, [], {})}
+    content = {**given, "snapshot": snapshot, "account": account}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 
 def _length(seconds: object, storyboard: Storyboard | None, source: Source | None, problems: list[str]) -> int | None:

@@ -9,10 +9,12 @@ from typing import Any
 
 from airflow_provider_sora.exceptions import ConfigurationError
 from airflow_provider_sora.snapshots.resolution import Reason, Resolution
+from airflow_provider_sora.snapshots.resolution import is_same_model as is_same_model
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.timestamps import isoformat, parse_isoformat
 from airflow_provider_sora.videos.arguments import shown
 from airflow_provider_sora.videos.job import VideoJob
+from airflow_provider_sora.videos.record_hash import sha256_of_record
 from airflow_provider_sora.videos.request import VideoRequest
 from airflow_provider_sora.videos.source import Derivation
 
@@ -27,13 +29,15 @@ class VideoResult:
     :param status: the job's last known status.
     :param submitted_at: when the server took the job, ISO 8601 UTC.
     :param completed_at: when it became final, ISO 8601 UTC.
+    :param queue_seconds: from the submission until it was first seen in progress; None where nobody looked.
+    :param first_progress_seconds: from the submission until it was first seen with progress, likewise.
     :param usage: seconds of video, units of quota, estimated cost.
     :param submissions: how often the clip was submitted.
     :param first_attempt_failed: whether the first submission failed.
     :param artifact: where the file is and what it is; None where there is none.
     :param warnings: sentences for people.
     :param error: code, message, and what became of the job.
-    :param scenes: id, length and file of each, for a clip that was joined from scenes.
+    :param scenes: id, length, seed and file of each, for a clip that was joined from scenes.
     """
 
     version: Resolution
@@ -42,6 +46,8 @@ class VideoResult:
     status: str | None = None
     submitted_at: str | None = None
     completed_at: str | None = None
+    queue_seconds: float | None = None
+    first_progress_seconds: float | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
     submissions: int = 0
     first_attempt_failed: bool = False
@@ -68,11 +74,14 @@ class VideoResult:
         :param account: whose account, without a secret.
         :param warnings: what a person should know.
         """
-        seconds = request.seconds
+        seconds, picture = request.seconds, request.input_reference
+        asked = request.to_dict()
+        if picture is not None:
+            asked["input_reference"] |= picture.origin
         return cls(
             version=version,
             request={
-                **request.to_dict(),
+                **asked,
                 "served_seed": None,
                 "rendered_as": None,
                 "sent_prompt": None,
@@ -122,7 +131,12 @@ class VideoResult:
             first_attempt_failed=any(part.first_attempt_failed for part in parts),
             warnings=tuple(dict.fromkeys(warning for part in (planned, *parts) for warning in part.warnings)),
             scenes=tuple(
-                {"video_id": part.video_id, "seconds": part.request["seconds"], "artifact": part.artifact}
+                {
+                    "video_id": part.video_id,
+                    "seconds": part.request["seconds"],
+                    "served_seed": part.request["served_seed"],
+                    "artifact": part.artifact,
+                }
                 for part in parts
             ),
         )
@@ -188,6 +202,8 @@ class VideoResult:
             request={**self.request, "served_seed": None},
             video_id=job.id,
             submitted_at=isoformat(at),
+            queue_seconds=None,
+            first_progress_seconds=None,
             submissions=self.submissions + 1,
             error=None,
         ).observed(job, at=at)
@@ -207,6 +223,19 @@ class VideoResult:
             completed_at=isoformat(ended) if ended else None,
             warnings=tuple(dict.fromkeys((*self.warnings, *self.served_otherwise(job)))),
         )
+
+    def timed(self, *, running_at: float | None, progress_at: float | None) -> VideoResult:
+        """This record, with how long the job waited.
+
+        :param running_at: when it was first seen in progress, in seconds since 1970; None where nobody looked.
+        :param progress_at: when it was first seen with progress, likewise.
+        """
+        began = None if self.submitted_at is None else parse_isoformat(self.submitted_at).timestamp()
+
+        def since(moment: float | None) -> float | None:
+            return None if moment is None or began is None else round(max(moment - began, 0.0), 3)
+
+        return replace(self, queue_seconds=since(running_at), first_progress_seconds=since(progress_at))
 
     def served_otherwise(self, job: VideoJob) -> tuple[str, ...]:
         """How what the server says of a job differs from what was asked for, in sentences.
@@ -237,6 +266,8 @@ class VideoResult:
             status=None,
             submitted_at=None,
             completed_at=None,
+            queue_seconds=None,
+            first_progress_seconds=None,
             first_attempt_failed=True,
             error=None,
         )
@@ -263,8 +294,8 @@ class VideoResult:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The XCom."""
-        return {
+        """The XCom. By its ``record_sha256`` a change by hand shows, before somebody pays for rendering it again."""
+        told: dict[str, Any] = {
             "video_id": self.video_id,
             "status": self.status,
             "version": self.version.to_dict(),
@@ -273,7 +304,9 @@ class VideoResult:
                 "submitted_at": self.submitted_at,
                 "completed_at": self.completed_at,
                 "seconds": self._seconds(),
-            },
+            }
+            | ({} if self.queue_seconds is None else {"queue_seconds": self.queue_seconds})
+            | ({} if self.first_progress_seconds is None else {"first_progress_seconds": self.first_progress_seconds}),
             "usage": dict(self.usage),
             "attempts": {
                 "submissions": self.submissions,
@@ -283,6 +316,7 @@ class VideoResult:
             "warnings": list(self.warnings),
             "error": None if self.error is None else dict(self.error),
         } | ({"scenes": [dict(scene) for scene in self.scenes]} if self.scenes else {})
+        return {**told, "record_sha256": sha256_of_record(told)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> VideoResult:
@@ -297,6 +331,8 @@ class VideoResult:
             status=data["status"],
             submitted_at=data["timing"]["submitted_at"],
             completed_at=data["timing"]["completed_at"],
+            queue_seconds=data["timing"].get("queue_seconds"),
+            first_progress_seconds=data["timing"].get("first_progress_seconds"),
             usage=data["usage"],
             submissions=data["attempts"]["submissions"],
             first_attempt_failed=data["attempts"]["first_attempt_failed"],
@@ -311,16 +347,6 @@ class VideoResult:
             return None
         elapsed = parse_isoformat(self.completed_at) - parse_isoformat(self.submitted_at)
         return round(max(elapsed.total_seconds(), 0.0), 3)
-
-
-def is_same_model(served: str | None, asked: str) -> bool:
-    """Whether a server's name for a model may be the one that was asked for: gateways put a provider before it, or
-    leave it out.
-
-    :param served: what the server says, None where it does not.
-    :param asked: what was sent.
-    """
-    return served is None or served == asked or served.endswith(f"/{asked}") or asked.endswith(f"/{served}")
 
 
 def _end_of(job: VideoJob, *, submitted_at: str | None, at: datetime) -> datetime:
@@ -350,6 +376,7 @@ def failure_before_planning(error: BaseException, *, requested: str | None, prom
         "artifact": None,
         "warnings": [],
         "error": {"code": type(error).__name__, "message": str(error), "job": "not submitted; nothing is billed"},
+        "record_sha256": None,
     }
 
 

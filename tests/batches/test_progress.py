@@ -13,6 +13,12 @@ class TestTheLine:
             done=312, total=1000, failed=3, in_flight=100, per_minute=20.06, cost_usd=31.2, eta_seconds=2040
         ) == ("312 of 1,000 done (3 failed), 100 in flight, 20.1 a minute, about 34 min left, 31.20 USD")
 
+    def test_tells_of_clips_that_are_rendered_and_not_here_yet(self) -> None:
+        line = progress_line(
+            done=9, total=12, failed=0, in_flight=0, fetching=3, per_minute=1.0, cost_usd=None, eta_seconds=None
+        )
+        assert line == "9 of 12 done, 0 in flight, 3 being fetched, 1.0 a minute"
+
     def test_leaves_out_what_is_not_known(self) -> None:
         assert progress_line(
             done=0, total=12, failed=0, in_flight=12, per_minute=0.0, cost_usd=None, eta_seconds=None

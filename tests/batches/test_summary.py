@@ -134,6 +134,27 @@ class TestASummary:
             "wan-2.2-r4": {"succeeded": 0, "failed": 1},
         }
 
+    def test_tells_what_the_clips_of_each_snapshot_cost(self) -> None:
+        def clip(snapshot: str, cost: float | None, outcome: str = "succeeded") -> dict[str, Any]:
+            return entry(outcome, snapshot=snapshot, usage={"video_seconds": 4, "estimated_cost_usd": cost})
+
+        told = summary(clip("r3", 0.4), clip("r3", 0.4), clip("r3", 9.0, "failed"), clip("r4", 0.1), clip("r5", None))
+        assert told["usage_by_snapshot"] == {
+            "r3": {"video_seconds": 8, "estimated_cost_usd": 0.8},
+            "r4": {"video_seconds": 4, "estimated_cost_usd": 0.1},
+            "r5": {"video_seconds": 4, "estimated_cost_usd": None},
+        }
+
+    def test_of_what_is_counted_together_the_cost_is_too(self) -> None:
+        told = summary(
+            *(
+                entry("succeeded", snapshot=f"s{each:02}", usage={"video_seconds": 4, "estimated_cost_usd": 0.5})
+                for each in range(13)
+            )
+        )
+        assert told["usage_by_snapshot"].keys() == told["snapshots"].keys()
+        assert told["usage_by_snapshot"]["other"] == {"video_seconds": 12, "estimated_cost_usd": 1.5}
+
     def test_counts_the_errors_the_commonest_first(self) -> None:
         told = summary(
             entry("failed", code="gpu_lost"),

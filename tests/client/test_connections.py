@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,24 @@ class TestTheSynchronousClient:
             used(number)
             assert used(-1) is always
         assert used(-2) is not once
+
+    def test_closes_its_connections_once_it_is_forgotten_and_nobody_has_it_any_more(self) -> None:
+        with ScriptedServer(Reply(200, JOB)) as server:
+            settings = ServerSettings(base_url=server.base_url)
+            SoraClient(settings).retrieve("video_1")
+            held = http_clients.sync_client(settings)
+            for number in range(http_clients.MOST_CLIENTS):
+                http_clients.sync_client(ServerSettings(base_url=URL, api_key=f"later-{number}"))
+            held.get("/videos/video_1", cast_to=object)
+            assert len({request.client for request in server.requests}) == 1
+            with warnings.catch_warnings(action="ignore"):
+                gc.collect()  # what others have left
+            # An open socket that is thrown away is one.
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always", ResourceWarning)
+                del held
+                gc.collect()
+        assert [str(each.message) for each in told] == []
 
     @pytest.mark.parametrize(
         "other",

@@ -97,6 +97,18 @@ class TestShutdownDates:
             client_of(server).shutdown_dates()
 
 
+class TestAModel:
+    @pytest.mark.parametrize(("status", "expected"), [(200, True), (404, False), (405, False)])
+    def test_is_asked_for_by_its_id(self, status: int, expected: bool) -> None:
+        with ScriptedServer(Reply(status, {"id": "openai/sora-2"})) as server:
+            assert client_of(server).has_model("openai/sora-2") is expected
+        assert (server.request.method, server.request.path) == ("GET", "/v1/models/openai%2Fsora-2")
+
+    def test_is_not_known_where_the_server_is_in_trouble(self) -> None:
+        with ScriptedServer(Reply(401, {})) as server, pytest.raises(APIError):
+            client_of(server).has_model("sora-2")
+
+
 class TestADownload:
     def test_gives_length_type_and_bytes(self) -> None:
         with (

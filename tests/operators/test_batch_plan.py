@@ -54,7 +54,6 @@ def planner(request: pytest.FixtureRequest, sora: EmulatorProcess, connect: Any)
     version, snapshot = hook.resolve_snapshot(SNAPSHOT)
     return Planner(
         hook=hook,
-        reference=SNAPSHOT,
         defaults={"prompt": "", "seconds": 4},
         template=PromptTemplate("", jinja2.Environment(autoescape=True)),
         context={},

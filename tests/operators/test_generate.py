@@ -106,6 +106,7 @@ def test_the_result_has_the_documented_shape_and_nothing_else(sora: EmulatorProc
         },
         "warnings": [],
         "error": None,
+        "record_sha256": result["record_sha256"],
     }
     assert result["video_id"].startswith("video_")
     assert result["request"]["digest"].startswith("sha256:")
@@ -321,6 +322,8 @@ def test_a_picture_is_sent_and_on_record_by_its_hash(sora: EmulatorProcess, tmp_
         "name": "first frame.png",
         "media_type": "image/png",
         "sha256": f"sha256:{hashlib.sha256(picture.read_bytes()).hexdigest()}",
+        "uri": str(picture),
+        "fit": None,
     }
     plain = run_task(generate(size="1280x720", seed=5))
     assert plain["request"]["digest"] != result["request"]["digest"]

@@ -99,7 +99,7 @@ def test_deferrable_a_job_that_is_completed_already_is_not_deferred(sora: Emulat
 def test_deferrable_it_returns_the_same_as_in_the_worker(sora: EmulatorProcess, no_waiting: None) -> None:
     sora.arm({"kind": "stall_job"})
     stalled, finished = submit(), submit()
-    operator = sensor(stalled, deferrable=True)
+    operator = sensor(stalled, deferrable=True, poll_interval=0.05)
     deferred = defer_task(operator)
     deferred.trigger.video_id = finished  # type: ignore[attr-defined]
     assert resume_task(operator, deferred, fire(deferred)) == run_task(sensor(finished))
@@ -160,7 +160,7 @@ def test_soft_fail_skips_a_deferred_sensor_that_timed_out(stalled: str, no_waiti
 
 def test_a_job_that_fails_while_deferred_fails_the_sensor_for_good(sora: EmulatorProcess, no_waiting: None) -> None:
     sora.arm({"kind": "stall_job"})
-    operator = sensor(submit(), deferrable=True)
+    operator = sensor(submit(), deferrable=True, poll_interval=0.05)
     deferred = defer_task(operator)
     deferred.trigger.video_id = submit("A [moderated] kite")  # type: ignore[attr-defined]
     with pytest.raises(SoraFailException, match="failed at the server"):

@@ -12,6 +12,7 @@ from airflow_provider_sora.snapshots.resolution import Environment, Resolution, 
 from airflow_provider_sora.snapshots.snapshot import Snapshot
 from airflow_provider_sora.videos.cameo import Cameo
 from airflow_provider_sora.videos.job import JobStatus, VideoJob
+from airflow_provider_sora.videos.record_hash import sha256_of_record
 from airflow_provider_sora.videos.request import VideoRequest
 from airflow_provider_sora.videos.result import VideoResult, video_id_of
 
@@ -117,6 +118,7 @@ class TestTheShape:
             "artifact": ARTIFACT,
             "warnings": ["first", "second"],
             "error": None,
+            "record_sha256": sha256_of_record(finished().to_dict()),
         }
 
     def test_every_stage_has_the_same_keys(self) -> None:
