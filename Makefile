@@ -7,14 +7,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 PY      = $(VENV)/bin/python
 UV      = $(PY) -m uv
-EXTRAS  = media,emulator,amazon,openlineage
+EXTRAS  = media,report,emulator,amazon,openlineage
 STAMP   = $(VENV)/.installed
 PEERS   = build/peers
 
 # Extra words for pytest, for example: make test PYTEST_ARGS="tests/client -k retry"
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo ui test peers chaos lint format types docs screenshots backends compat wheel bench constraints check clean
+.PHONY: help setup demo ui test peers chaos lint format types docs screenshots criteria backends compat wheel bench constraints check clean
 
 help: ## Show this list
 	@echo "Usage: make TARGET [PYTHON=python3.12]"
@@ -83,6 +83,9 @@ screenshots: setup ## Take the screenshots of docs/ui.md, and draw the plots of 
 	@$(PY) docs/screenshots.py
 	@$(PY) docs/statistics_plots.py --write
 
+criteria: setup ## Write the table of docs/comparison.md from what a comparison judges by
+	@$(PY) docs/criteria_table.py --write
+
 backends: setup ## Write the tables of docs/backends.md from the backends' profiles
 	@$(PY) docs/backends_table.py --write
 
@@ -111,6 +114,7 @@ bench: setup ## Measure speed and memory beside others, into docs/performance.md
 	@$(PY) benchmarks/deferred_clips.py --publish
 	@$(PY) benchmarks/nightly_batch.py --publish
 	@$(PY) benchmarks/pages.py --publish
+	@$(PY) benchmarks/measuring.py --publish
 
 constraints: setup ## Refresh constraints.txt to the newest versions that fit together
 	@$(UV) pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev --group bench \
