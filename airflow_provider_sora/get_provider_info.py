@@ -23,6 +23,8 @@ def get_provider_info() -> dict[str, object]:
                     "airflow_provider_sora.operators.cameo",
                     "airflow_provider_sora.operators.rollout",
                     "airflow_provider_sora.operators.quarantine",
+                    "airflow_provider_sora.operators.acceptance",
+                    "airflow_provider_sora.operators.evaluation",
                 ],
             }
         ],
@@ -33,6 +35,9 @@ def get_provider_info() -> dict[str, object]:
             "airflow_provider_sora.links.SoraJobLink",
             "airflow_provider_sora.links.SoraSidecarLink",
             "airflow_provider_sora.links.SoraManifestLink",
+            "airflow_provider_sora.links.SoraReportLink",
+            "airflow_provider_sora.links.SoraBlindReportLink",
+            "airflow_provider_sora.links.SoraRolloutLink",
         ],
         "connection-types": [
             {

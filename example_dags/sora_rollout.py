@@ -1,7 +1,8 @@
 """From one snapshot to the next: 10 % of the clips, then half, then all, with a look after every night.
 
-``sora_rollout_nightly`` renders the nightly list and judges the candidate by what came of it: it goes on to the next
-step, waits for another night, pauses, or goes back to the baseline. ``sora_rollout_advance`` goes on and
+``sora_rollout_nightly`` renders the nightly list, twenty clips of which the candidate gets two at first, and judges
+the candidate by what came of it: it goes on to the next step, waits for another night, pauses, or goes back to the
+baseline. ``sora_rollout_advance`` goes on and
 ``sora_rollout_promote`` gives the candidate all for good, on the responsibility of the person who runs them.
 ``sora_rollout_resume`` has it go on after a pause.
 ``sora_rollout_rollback`` goes back at once; so does
@@ -31,7 +32,7 @@ from airflow_provider_sora.rollouts import Rollout, Step
 from airflow_provider_sora.task_groups import rollout_gate
 
 FOLDER = "{{ var.value.get('sora_output_path', '/tmp/sora-videos') }}/hero/{{ dag_run.run_after | ts_nodash }}"
-MANIFEST = "{{ var.value.get('sora_manifest', '" + str(Path(__file__).with_name("sora_nightly_batch.csv")) + "') }}"
+MANIFEST = "{{ var.value.get('sora_manifest', '" + str(Path(__file__).with_suffix(".csv")) + "') }}"
 
 hero = Rollout(
     "hero-videos",

@@ -165,5 +165,5 @@ def install(monkeypatch: pytest.MonkeyPatch) -> LedgerDouble:
     """
     ledger = LedgerDouble()
     monkeypatch.setattr(rollout_ledger, "_accessor", lambda name, uri: EventsDouble(ledger))
-    monkeypatch.setattr(rollout_ledger, "_state_store", lambda name: ledger.store)
+    monkeypatch.setattr(rollout_ledger, "state_store", lambda name: ledger.store)
     return ledger

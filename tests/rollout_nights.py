@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from airflow_provider_sora.rollouts.counts import Counts
 from airflow_provider_sora.rollouts.evidence import Cohort, Stratum
 from airflow_provider_sora.rollouts.fold import fold
 from airflow_provider_sora.rollouts.ledger import Entry, Event, Ledger, State
+from airflow_provider_sora.rollouts.plan import Requirement
 from airflow_provider_sora.timestamps import isoformat
 
 START = datetime(2026, 11, 1, 2, tzinfo=UTC)
@@ -22,14 +24,16 @@ class Nights:
 
     :param name: of the rollout.
     :param dag_id: of the DAG whose tasks make the entries.
+    :param requires: what its plan requires.
     """
 
-    def __init__(self, name: str, *, dag_id: str = "nightly") -> None:
+    def __init__(self, name: str, *, dag_id: str = "nightly", requires: Sequence[Requirement] = ()) -> None:
         self.plan = Rollout(
             name,
             baseline="sora-2-2025-10-06",
             candidate="sora-2-2025-12-08",
             steps=[Step("10%", min_candidates=10), Step("50%"), Step("100%")],
+            requires=requires,
         )
         self.extras: list[dict[str, Any]] = []
         self._dag_id = dag_id

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.branch import BaseBranchOperator
 
 from airflow_provider_sora.failures import no_retry_in_vain
+from airflow_provider_sora.links import SoraRolloutLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_sora.rollouts.ledger import Entry, Ledger, State
     from airflow_provider_sora.rollouts.plan import Rollout
     from airflow_provider_sora.rollouts.preflight import Preflight
+    from airflow_provider_sora.rollouts.requirements import Objection
 
 
 class SoraRolloutOperator(BaseOperator):
@@ -37,6 +39,7 @@ class SoraRolloutOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("rollout", "reason")
+    operator_extra_links = (SoraRolloutLink(),)
     ui_color = "#e5e0ff"
 
     def __init__(self, *, rollout: Rollout, reason: str = "", **kwargs: Any) -> None:
@@ -90,6 +93,7 @@ class SoraRolloutOperator(BaseOperator):
     def _done(self, context: Context, ledger: Ledger, entry: Entry | None) -> dict[str, Any]:
         from airflow_provider_sora.metrics import emit, of_rollout, task_tags
         from airflow_provider_sora.rollouts.ledger import Transition
+        from airflow_provider_sora.rollouts.requirements import overridden_by
 
         state = ledger.state if entry is None else entry.state
         emit(of_rollout(self.rollout.name, state, entry, task=task_tags(context["ti"])))
@@ -101,6 +105,15 @@ class SoraRolloutOperator(BaseOperator):
             self.log.info("Nothing was to be done: the rollout %s %s.", self.rollout.name, stands)
             return self.told(ledger.state, None)
         context["outlet_events"][self.rollout.asset].extra = entry.to_dict()
+        if objections := overridden_by(entry):
+            self.log.warning(
+                "%s: %s by force, in spite of what the rules say, and overridden from now on. What speaks against it: "
+                "%s. The reason that was given: %s",
+                self.rollout.name,
+                entry.transition.value,
+                _in_a_row(objections),
+                entry.reason,
+            )
         if state is not None and entry.transition is not Transition.ANALYZE:
             self.log.info(
                 "%s: %s, %s, %g %% to %s.%s It counts unless another run's transition came first; `status` tells.",
@@ -148,16 +161,25 @@ class SoraStartRolloutOperator(SoraRolloutOperator):
 
     What speaks against it is told before anything changes: a plan that could not find out anything with so few videos
     a night, a snapshot that is no pinned one, or one that its server shuts down before the plan ends and could still
-    be rolled back. The output has it all under ``forecast``, where it was looked at.
+    be rolled back; and evidence that the plan ``requires`` and that is missing, did not pass, is on other snapshots or
+    another server, or too old. The output has what was computed under ``forecast``, and what spoke against it under
+    ``objections``. Where the start is refused, it also has why, as ``refused``.
+
+    Where the rollout was started before, evidence that did not pass is told in a warning and under ``unmet``, and
+    changes nothing.
 
     :param rollout: the plan.
     :param jobs_per_night: videos that the nights will have, for the first of these; None leaves it out.
     :param baseline_rate: share of the baseline's jobs that fail at first, 0 to 1.
+    :param evidence: what the plan ``requires``: outputs of comparisons and acceptances, paths of their JSON files of up
+        to 64 MiB, or a list of these, in which None is a task that left nothing. All of it counts.
+    :param evidence_max_age: how old that may be, 30 days by default; None for any age.
     :param force: start in spite of what speaks against it; it needs a ``reason``, and is put on record.
     :param again: start once more after this very plan was carried out or given up. A DAG that starts it each night must
         not say so, or each abort lasts until the next night.
     :param reason: why.
-    :param sora_conn_id: id of the connection whose server renders.
+    :param sora_conn_id: id of the connection whose server renders. Evidence has to be of the same server and
+        environment.
     """
 
     template_fields: Sequence[str] = (
@@ -165,15 +187,19 @@ class SoraStartRolloutOperator(SoraRolloutOperator):
         "sora_conn_id",
         "jobs_per_night",
         "baseline_rate",
+        "evidence",
         "force",
         "again",
     )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"evidence": "json"}
 
     def __init__(
         self,
         *,
         jobs_per_night: int | str | None = None,
         baseline_rate: float | str = 0.05,
+        evidence: Any = None,
+        evidence_max_age: timedelta | None = timedelta(days=30),
         force: bool | str = False,
         again: bool | str = False,
         sora_conn_id: str = "sora_default",
@@ -183,12 +209,27 @@ class SoraStartRolloutOperator(SoraRolloutOperator):
         self.again = again
         self.jobs_per_night = jobs_per_night
         self.baseline_rate = baseline_rate
+        self.evidence = evidence
+        self.evidence_max_age = evidence_max_age
         self.force = force
         self.sora_conn_id = sora_conn_id
         self._forecast: Preflight | None = None
+        self._objections: list[str] = []
+        self._unmet: list[str] = []
 
     def transition(self, store: RolloutLedger, ledger: Ledger, context: Context) -> Entry | None:
-        """Look at what speaks against it, and start."""
+        """Look at what speaks against it, and start. A refusal is the task's output, too."""
+        from airflow_provider_sora.exceptions import SoraError
+
+        try:
+            return self._started(store, ledger, context)
+        except SoraError as error:
+            if not error.retryable:
+                told = {**self.told(ledger.state, None), "refused": str(error)}
+                context["ti"].xcom_push(key="return_value", value=told)
+            raise
+
+    def _started(self, store: RolloutLedger, ledger: Ledger, context: Context) -> Entry | None:
         from airflow_provider_sora.operators.rollout_checks import look_ahead, told_of
         from airflow_provider_sora.rollouts.transitions import start, was_started
 
@@ -208,6 +249,7 @@ class SoraStartRolloutOperator(SoraRolloutOperator):
                     how = store.told(ledger, state.rollout_id)
                 told = "The plan of the rollout %s was gone through before; again=True starts it once more. %s"
                 self.log.info(told, self.rollout.name, how)
+            self._tell_unmet(ledger)
             return None
         found = self._forecast = look_ahead(
             self.rollout,
@@ -219,22 +261,79 @@ class SoraStartRolloutOperator(SoraRolloutOperator):
             self.log.info("%s", told_of(step))
         for warning in found.warnings:
             self.log.warning("%s", warning)
-        return start(
+        required, lacking = self._required()
+        self._objections = [*found.objections, *(each.fact for each in lacking)]
+        entry = start(
             ledger,
             self.rollout,
             objections=found.objections,
+            required=required,
+            lacking=lacking,
             force=is_yes(self.force, "force"),
             again=again,
             **self._made(context),
         )
+        if entry is None:
+            self._objections = []
+            self._tell_unmet(ledger)
+        return entry
+
+    def _required(self) -> tuple[list[dict[str, Any]], list[Objection]]:
+        """What the start rests on by the plan's requirements, and what speaks against it."""
+        from airflow_provider_sora.hooks.sora import SoraHook
+        from airflow_provider_sora.operators.rollout_evidence import required_of
+        from airflow_provider_sora.rollouts.requirements import told_of
+
+        if not self.rollout.requires:
+            if self.evidence:
+                told = "The evidence was not looked at, since the plan of the rollout %s has no `requires`."
+                self.log.warning(told, self.rollout.name)
+            return [], []
+        hook = SoraHook(self.sora_conn_id)
+        required, lacking = required_of(self.rollout, self.evidence, hook=hook, max_age=self.evidence_max_age)
+        for each in required:
+            self.log.info("Required: %s.", told_of(each))
+        return required, lacking
+
+    def _tell_unmet(self, ledger: Ledger) -> None:
+        """Tell of evidence that did not pass and comes too late to stop the start, where the candidate has a share."""
+        from airflow_provider_sora.operators.rollout_evidence import unmet_of
+        from airflow_provider_sora.rollouts.transitions import objections_overridden
+        from airflow_provider_sora.rollouts.wording import started
+
+        state = ledger.state
+        if state is None or state.status.is_back or state.plan.plan_hash != self.rollout.plan_hash:
+            return
+        # A plan without requirements reads no evidence.
+        if not self.rollout.requires:
+            return
+        facts, problems = unmet_of(self.rollout, self.evidence)
+        for problem in problems:
+            told = "The rollout %s was started before, and this evidence could not be looked at: %s"
+            self.log.warning(told, self.rollout.name, problem)
+        # What somebody overrode was known when it started.
+        known = objections_overridden(ledger)
+        unmet = [fact for fact in facts if fact not in known]
+        if unmet:
+            self.log.warning(
+                "The rollout %s was started %s, on earlier evidence, and is %s. It stays so, although this speaks "
+                "against it: %s. Roll it back if that holds for what it renders: python -m "
+                'airflow_provider_sora.rollouts rollback %s --reason "…"',
+                self.rollout.name,
+                started(ledger, state),
+                state.status.value,
+                _in_a_row(unmet),
+                self.rollout.name,
+            )
+        self._unmet = [f"{fact}." for fact in unmet]
 
     def told(self, state: State | None, entry: Entry | None) -> dict[str, Any]:
-        """The state, and the forecast.
+        """The state, what speaks against it, and the forecast.
 
         :param state: where the rollout stands.
         :param entry: what was put on record.
         """
-        told = super().told(state, entry)
+        told = {**super().told(state, entry), "objections": self._objections, "unmet": self._unmet}
         return told if self._forecast is None else {**told, "forecast": self._forecast.to_dict()}
 
 
@@ -472,6 +571,10 @@ def verdict_of(told: Mapping[str, Any] | None) -> Verdict | None:
 
     verdict = None if told is None else told.get("verdict")
     return None if verdict is None else Verdict.from_dict(verdict)
+
+
+def _in_a_row(facts: Sequence[str]) -> str:
+    return "; ".join(fact.rstrip(".") for fact in facts)
 
 
 def is_yes(value: object, argument: str) -> bool:

@@ -57,7 +57,7 @@ class RolloutLedger:
         :raises LedgerUnavailableError: Airflow does not tell, which is not the same as that there is none.
         """
         try:
-            store = _state_store(self._name)
+            store = state_store(self._name)
             base = self._state_of(store.get(CHECKPOINT_KEY))
             marks = Marks.read(store.get(ABORT_KEY), name=self._name)
             events, is_complete = self._back_to(base, everything=complete)
@@ -78,7 +78,7 @@ class RolloutLedger:
         :raises LedgerUnavailableError: Airflow does not tell.
         """
         try:
-            marks: object = _state_store(self._name).get(ABORT_KEY)
+            marks: object = state_store(self._name).get(ABORT_KEY)
             return marks, tuple(event.id for event in self._newest(LATEST_EVENTS))
         except Exception as error:
             raise self._unread(error) from error
@@ -105,7 +105,7 @@ class RolloutLedger:
         if ledger.checkpoint is None:
             return
         try:
-            store = _state_store(self._name)
+            store = state_store(self._name)
             if store.get(CHECKPOINT_KEY) != (state := ledger.checkpoint.to_dict()):
                 store.set(CHECKPOINT_KEY, state)
         except Exception as error:
@@ -122,7 +122,7 @@ class RolloutLedger:
         :raises LedgerUnavailableError: it could not be written.
         """
         try:
-            store = _state_store(self._name)
+            store = state_store(self._name)
             mark: dict[str, Any] = {"made_at": made_at, "made_by": dict(made_by), "reason": reason}
             store.set(ABORT_KEY, marked(store.get(ABORT_KEY), rollout_id, mark))
         except Exception as error:
@@ -138,7 +138,7 @@ class RolloutLedger:
         :raises LedgerUnavailableError: Airflow does not tell.
         """
         try:
-            marks: Any = _state_store(self._name).get(ABORT_KEY)
+            marks: Any = state_store(self._name).get(ABORT_KEY)
         except Exception as error:
             raise self._unread(error) from error
         mark = marks.get(rollout_id) if isinstance(marks, Mapping) else None
@@ -234,7 +234,11 @@ def _accessor(name: str, uri: str) -> InletEventsAccessor:
     return InletEventsAccessor(asset_name=name, asset_uri=uri)
 
 
-def _state_store(name: str) -> AssetStateStoreAccessor:
+def state_store(name: str) -> AssetStateStoreAccessor:
+    """What Airflow keeps beside the events of an asset.
+
+    :param name: of the asset.
+    """
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor
 
     return AssetStateStoreAccessor(name=name)

@@ -217,6 +217,7 @@ def _status_dict(known: Known, stands: Standing | None) -> dict[str, Any]:
         "weight_bp": known.ledger.weight_bp,
         "standing": None if stands is None else stands.to_dict(),
         "reason": known.reason,
+        "required": known.required,
         "history": len(known.ledger.history),
         "ignored": known.ledger.ignored,
         "doubts": known.doubts,

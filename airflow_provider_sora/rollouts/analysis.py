@@ -19,6 +19,7 @@ from airflow_provider_sora.rollouts.assignment import WHOLE_BP
 from airflow_provider_sora.rollouts.checks import MODERATION_P, SRM_P
 from airflow_provider_sora.rollouts.findings import Findings
 from airflow_provider_sora.rollouts.ledger import State, Status
+from airflow_provider_sora.rollouts.traffic import no_candidates, nothing_compared
 
 #: The version of the rules below. A verdict of another version is not comparable with one of this.
 RULES_VERSION: Final = 1
@@ -245,12 +246,9 @@ def _not_yet(findings: Findings) -> tuple[Reason, str] | None:
     beside = max(min(wanted, wanted * (WHOLE_BP - step.weight_bp) // (2 * step.weight_bp)), 1)
     baseline, candidate = findings.compared_here
     if jobs == 0 and wanted:
-        return Reason.NO_TRAFFIC, (
-            f"No job of the candidate has ended at the {step.weight} step so far, and at least {wanted} are wanted. "
-            "See that the tasks that generate run, and that the analysis is given their manifests."
-        )
+        return Reason.NO_TRAFFIC, no_candidates(findings, wanted=wanted)
     if compares and not candidate:
-        return Reason.NO_TRAFFIC, _nothing_compared(findings)
+        return Reason.NO_TRAFFIC, nothing_compared(findings)
     if findings.baked < step.bake:
         return Reason.BAKE, (
             f"The {step.weight} step has been in force for {_hours(findings.baked)} of {_hours(step.bake)}. "
@@ -267,21 +265,6 @@ def _not_yet(findings: Findings) -> tuple[Reason, str] | None:
             f"step, of at least {wanted} and {beside}: only nights count on which both have some. {_seen(findings)}"
         )
     return None
-
-
-def _nothing_compared(findings: Findings) -> str:
-    step, jobs, baselines = findings.step, findings.candidates, findings.baselines
-    if not baselines:
-        return (
-            f"{jobs} jobs of the candidate have ended at the {step.weight} step and none of the baseline, so they were "
-            "compared with nothing. See that the analysis is given the manifests of both arms, and that the units are "
-            "not so large that a night goes to one arm."
-        )
-    return (
-        f"{jobs} jobs of the candidate and {baselines} of the baseline have ended at the {step.weight} step, but on no "
-        "night both had some, so nothing was compared. Take smaller units, or give the analysis the manifests of "
-        "several nights at once."
-    )
 
 
 def _mismatch(findings: Findings) -> str:

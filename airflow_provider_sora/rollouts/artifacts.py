@@ -12,15 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Self, get_args
 
 from airflow_provider_sora.batches.items import MAX_KEY_CHARACTERS, Row, read_items
 from airflow_provider_sora.exceptions import ConfigurationError
+from airflow_provider_sora.rollouts.exposure import Variant
 from airflow_provider_sora.rollouts.plan import Rollout
 from airflow_provider_sora.videos.arguments import shown
 from airflow_provider_sora.videos.request import PARAMETERS
-
-Variant = Literal["baseline", "candidate"]
 
 #: What an entry of a result manifest has beyond the output of a task.
 _OF_THE_ITEM: Final = ("key", "place", "outcome", "labels")
@@ -308,7 +307,7 @@ def _fault(request: Mapping[str, Any]) -> str | None:
             if storyboard
             else "It is a scene of a clip that was joined from several: it is rendered again with that clip."
         )
-    if picture := _mapping(request.get("input_reference")):
+    if (picture := _mapping(request.get("input_reference"))) and not picture.get("uri"):
         return (
             f"It begins from the picture {picture.get('name')} ({picture.get('sha256')}), of which the name and the "
             "hash are on record, but neither its place nor its bytes: render it from the list that named the picture."
@@ -323,10 +322,13 @@ def _arguments(request: Mapping[str, Any]) -> dict[str, Any]:
     storyboard = _mapping(request.get("storyboard"))
     # The scenes or the number of frames give the length.
     timed = bool(storyboard) or request.get("num_frames") is not None
+    picture = _mapping(request.get("input_reference"))
     asked = {
         "prompt": request.get("prompt"),
         "seconds": None if timed else request.get("seconds"),
         **{name: request.get(name) for name in PARAMETERS},
+        "input_reference": picture.get("uri"),
+        "fit": picture.get("fit"),
         "cameos": [_cameo(_mapping(each)) for each in request.get("cameos") or ()],
         "extra_body": request.get("extra_body"),
         "scenes": storyboard.get("scenes"),

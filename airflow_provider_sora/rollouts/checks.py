@@ -93,6 +93,19 @@ def sample_ratio(stratum: Stratum, *, batches: int | None) -> float:
     return binomial_two_sided(candidate, total, stratum.weight_bp / WHOLE_BP)
 
 
+def chance_of_none(stratum: Stratum, *, batches: int | None) -> float:
+    """How probable it is that the candidate gets none of a stratum's units.
+
+    :param stratum: of one cohort.
+    :param batches: where they were dealt out by quota, how many batches there were: one whose share comes to a whole
+        unit surely gives the candidate some, and a smaller one deals each unit out by itself. None where all were.
+    """
+    _, total = stratum.units
+    if batches and -(-total // batches) * stratum.weight_bp >= WHOLE_BP:
+        return 0.0
+    return float((1 - stratum.weight_bp / WHOLE_BP) ** total)
+
+
 def combined_sample_ratio(p_values: Sequence[float]) -> float:
     """The p-value of several strata together, by Bonferroni's bound.
 

@@ -11,18 +11,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
 from airflow_provider_sora import exceptions
 from airflow_provider_sora.batches.summary import ItemOutcome
 from airflow_provider_sora.exceptions import ConfigurationError, SoraError
 from airflow_provider_sora.rollouts.counts import Counts
+from airflow_provider_sora.rollouts.exposure import Variant
 from airflow_provider_sora.rollouts.ledger import Entry, State
 from airflow_provider_sora.videos.arguments import shown
 from airflow_provider_sora.videos.job import JobError, JobStatus
 from airflow_provider_sora.videos.result import is_same_model
-
-Variant = Literal["baseline", "candidate"]
 
 #: Order statistics of an arm's seconds that are kept of a stratum, and their digits: an event is no place for more.
 MOST_SECONDS: Final = 500

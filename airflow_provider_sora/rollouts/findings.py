@@ -15,6 +15,7 @@ from airflow_provider_sora.rollouts.checks import (
     FUSE_P,
     MODERATION_P,
     SRM_P,
+    chance_of_none,
     combined_sample_ratio,
     fuse,
     moderation,
@@ -143,6 +144,33 @@ class Findings:
     def baselines(self) -> int:
         """The same of the baseline."""
         return sum(stratum.first_attempts.baseline_total for stratum in self._here)
+
+    @property
+    def units_here(self) -> tuple[int, int]:
+        """Different units of the candidate, and of both arms, of the night at this step's weight that had most.
+
+        Not of all nights: those that render the same campaigns have the same units.
+        """
+        return max((stratum.units for stratum in self._here), key=lambda units: units[1], default=(0, 0))
+
+    @property
+    def unjudged_here(self) -> tuple[int, int]:
+        """Jobs of the candidate at this step's weight that moderation stopped, and that were not begun."""
+        return sum(each.moderated[1] for each in self._here), sum(each.not_begun[1] for each in self._here)
+
+    @property
+    def chance_of_none(self) -> float:
+        """How probable it is that the candidate gets no unit at this step's weight, as far as its nights tell."""
+        is_quota, weight_bp = self.plan.mode == "quota", self.step.weight_bp
+        return min(
+            (
+                chance_of_none(stratum, batches=len(cohort.sources) if is_quota else None)
+                for cohort in self._cohorts
+                for stratum in cohort.strata
+                if stratum.weight_bp == weight_bp
+            ),
+            default=1.0,
+        )
 
     @property
     def compared_here(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from airflow_provider_sora.rollouts.ledger import Event, Ledger, LedgerError, State, Status, Transition
 from airflow_provider_sora.rollouts.marks import Marks
+from airflow_provider_sora.rollouts.requirements import required_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,11 @@ class Known:
                 return entry.reason
         mark = self.aborted.get(state.rollout_id)
         return None if mark is None else str(mark.get("reason") or "")
+
+    @property
+    def required(self) -> list[Mapping[str, Any]]:
+        """What the start of the rollout in force rests on; none where its plan requires nothing, or nothing tells."""
+        return [each for number, entry in self.ledger.history if number == self.began for each in required_by(entry)]
 
     @property
     def began(self) -> int:

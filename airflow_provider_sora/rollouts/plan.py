@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 Mode = Literal["hash", "quota"]
 InFlight = Literal["drain", "cancel", "rerender"]
+Requirement = Literal["replay", "benchmark", "acceptance"]
 
 #: What the assets of rollouts are known by in Airflow: their group, and what their URIs begin with.
 ASSET_GROUP: Final = "sora-rollout"
 ASSET_SCHEME: Final = "x-sora-rollout://"
 
-#: The version of what :meth:`Rollout.to_dict` writes.
+#: The version of what :meth:`Rollout.to_dict` writes, and that of a plan with ``requires``: a release that does not
+#: know these is to say that it is too old, and not that a key is wrong.
 PLAN_VERSION: Final = 1
+REQUIRING_PLAN_VERSION: Final = 2
 
 #: Candidate jobs below which a step proves too little: 0 failures of 30 still allow a rate of 9.5 % (exact, 95 %).
 DEFAULT_MIN_CANDIDATES: Final = 30
@@ -150,6 +153,8 @@ class Rollout:
         above 0 and below 1.
     :param max_slowdown: how much longer the candidate may take: 0.25 is a quarter; above 0.
     :param rollback_window: how long after the promotion the rollout can be rolled back, 0 to 365 days.
+    :param requires: what has to have passed for these two snapshots before the rollout starts: ``replay``,
+        ``benchmark``, ``acceptance``, each at most once. It is read as a set: their order decides nothing.
     :raises ConfigurationError: with all that is wrong with them. A step tells of itself where it is made.
 
     The numbers of ``alpha``, ``margin`` and ``max_slowdown`` are the project's rules for staged rollout.
@@ -167,6 +172,7 @@ class Rollout:
     margin: float
     max_slowdown: float
     rollback_window: timedelta
+    requires: tuple[Requirement, ...]
 
     def __init__(
         self,
@@ -183,6 +189,7 @@ class Rollout:
         margin: float = 0.05,
         max_slowdown: float = 0.25,
         rollback_window: timedelta = timedelta(days=7),
+        requires: Sequence[Requirement] = (),
     ) -> None:
         problems = [
             *_name_problems(name),
@@ -206,6 +213,7 @@ class Rollout:
         ):
             problems += _share_problems(argument, share, most=most)
         problems += _time_problems("rollback_window", rollback_window)
+        problems += _requires_problems(requires)
         if problems:
             raise ConfigurationError(f"The rollout {shown(name)} cannot be used as it is: {'; '.join(problems)}.")
         vars(self).update(
@@ -221,6 +229,8 @@ class Rollout:
             margin=float(margin),
             max_slowdown=float(max_slowdown),
             rollback_window=rollback_window,
+            # One order for each set, so that equal plans have one hash.
+            requires=tuple(each for each in get_args(Requirement) if each in requires),
         )
 
     @classmethod
@@ -282,8 +292,9 @@ class Rollout:
 
     def to_dict(self) -> dict[str, Any]:
         """This plan for JSON."""
+        required: dict[str, Any] = {"requires": list(self.requires)} if self.requires else {}
         return {
-            "plan_version": PLAN_VERSION,
+            "plan_version": REQUIRING_PLAN_VERSION if self.requires else PLAN_VERSION,
             "name": self.name,
             "baseline": self.baseline,
             "candidate": self.candidate,
@@ -296,6 +307,7 @@ class Rollout:
             "margin": self.margin,
             "max_slowdown": self.max_slowdown,
             "rollback_window_seconds": self.rollback_window.total_seconds(),
+            **required,
         }
 
     @classmethod
@@ -306,12 +318,15 @@ class Rollout:
         :raises ConfigurationError: it is no plan, or one that a later release of this provider wrote.
         """
         # Before the keys: those of a later version are others.
-        if isinstance(data, Mapping) and (version := data.get("plan_version", PLAN_VERSION)) != PLAN_VERSION:
+        version = data.get("plan_version", PLAN_VERSION) if isinstance(data, Mapping) else PLAN_VERSION
+        if version not in (PLAN_VERSION, REQUIRING_PLAN_VERSION):
             raise ConfigurationError(
                 f"A written plan of a rollout has plan_version {shown(version)}, and this release reads "
-                f"{PLAN_VERSION}. Use the release of airflow-provider-sora that wrote it, or a later one."
+                f"{PLAN_VERSION} and {REQUIRING_PLAN_VERSION}. Use the release of airflow-provider-sora that wrote it, "
+                "or a later one."
             )
-        _check_keys(data, "A rollout", _PLAN_KEYS)
+        requiring = ("requires",) if version == REQUIRING_PLAN_VERSION else ()
+        _check_keys(data, "A rollout", (*_PLAN_KEYS, *requiring))
         steps = data["steps"]
         if not isinstance(steps, list | tuple):
             raise ConfigurationError(f"A written plan of a rollout has steps that are no list but {shown(steps)}.")
@@ -321,6 +336,7 @@ class Rollout:
             data["name"],
             steps=[Step.from_dict(step) for step in steps],
             rollback_window=_time(data["rollback_window_seconds"]),
+            requires=data.get("requires", ()),
             **{key: data[key] for key in _READ_AS_WRITTEN},
         )
 
@@ -444,3 +460,13 @@ def _share_problems(argument: str, value: object, *, most: float | None) -> Iter
 def _time_problems(argument: str, value: object) -> Iterator[str]:
     if not isinstance(value, timedelta) or not timedelta(0) <= value <= LONGEST_TIME:
         yield f"{argument} is a timedelta from 0 to {LONGEST_TIME.days} days, not {shown(value)}"
+
+
+def _requires_problems(value: object) -> Iterator[str]:
+    names = ", ".join(get_args(Requirement))
+    if not isinstance(value, list | tuple):
+        yield f"requires is a list of {names}, not {shown(value)}"
+    elif odd := [each for each in value if each not in get_args(Requirement)]:
+        yield f"each of requires is one of {names}, not {shown(odd[0])}"
+    elif twice := [each for each in get_args(Requirement) if value.count(each) > 1]:
+        yield f"requires names {', '.join(twice)} more than once"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.exceptions import RolloutRefusedError
 from airflow_provider_sora.rollouts.ledger import Entry, Ledger, State, Status, Transition
+from airflow_provider_sora.rollouts.requirements import OBJECTIONS, REQUIRED, Objection, overridden_by
 from airflow_provider_sora.timestamps import isoformat, parse_isoformat
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def start(
     objections: Sequence[str] = (),
     force: bool = False,
     again: bool = False,
+    required: Sequence[Mapping[str, Any]] = (),
+    lacking: Sequence[Objection] = (),
 ) -> Entry | None:
     """Put the first step of a plan in force.
 
@@ -47,6 +50,9 @@ def start(
     :param objections: why it should not start, of the preflight.
     :param force: start in spite of the objections.
     :param again: start once more after this plan was carried out or given up.
+    :param required: what it rests on, as :func:`~airflow_provider_sora.rollouts.requirements.recorded` gives it.
+    :param lacking: why it should not start by what the plan requires. Where it is overridden, the facts are recorded,
+        and not what was to be done about them then.
     :return: None where this plan is under way, or was before and is over and ``again`` was not given.
     :raises RolloutRefusedError: another plan is under way; there are objections; or ``force`` has no reason.
     """
@@ -63,10 +69,15 @@ def start(
         )
     if was_started(ledger, plan) and not again:
         return None
-    overridden = _overridden(state, "start", objections, force=force, reason=reason)
+    told = [*objections, *(each.told for each in lacking)]
+    overridden = _overridden(state, "start", told, force=force, reason=reason)
     generation = 1 if state is None else state.generation + 1
     named = json.dumps([plan.plan_hash, dict(made_by)], sort_keys=True, separators=(",", ":"))
-    evidence: dict[str, Any] = {"objections": list(objections)} if objections else {}
+    evidence: dict[str, Any] = {}
+    if facts := [*objections, *(each.fact for each in lacking)]:
+        evidence[OBJECTIONS] = facts
+    if required:
+        evidence[REQUIRED] = [dict(each) for each in required]
     if ledger.unmarked is not None:
         # Marks are lost with the asset's state store; the events stay.
         evidence["aborted"] = ledger.unmarked.rollout_id
@@ -328,9 +339,7 @@ def objections_overridden(ledger: Ledger) -> tuple[str, ...]:
     if ledger.state is None:
         return ()
     ours = [entry for _, entry in ledger.history if entry.rollout_id == ledger.state.rollout_id]
-    # What was written by hand may have anything there.
-    told = [told for entry in ours if isinstance(told := entry.evidence.get("objections"), list)]
-    return tuple(str(objection) for objections in told for objection in objections)
+    return tuple(objection for entry in ours for objection in overridden_by(entry))
 
 
 def _under_way(ledger: Ledger, verb: str) -> State:
@@ -486,7 +495,7 @@ def _refused(state: State | None, what: str, then: str) -> RolloutRefusedError:
 
 
 def _evidence(verdict: Verdict | None, objections: Sequence[str] = ()) -> dict[str, Any]:
-    evidence: dict[str, Any] = {"objections": list(objections)} if objections else {}
+    evidence: dict[str, Any] = {OBJECTIONS: list(objections)} if objections else {}
     if verdict is not None:
         evidence |= {"verdict": verdict.to_dict(), "rules": verdict.rules}
     return evidence

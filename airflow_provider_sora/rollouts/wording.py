@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from airflow_provider_sora.rollouts.explanation import Recomputation, Standing
 from airflow_provider_sora.rollouts.known import Known
-from airflow_provider_sora.rollouts.ledger import BY_HAND, Entry, State, Status
+from airflow_provider_sora.rollouts.ledger import BY_HAND, Entry, Ledger, State, Status, Transition
+from airflow_provider_sora.rollouts.requirements import overridden_by, required_by, told_of
 from airflow_provider_sora.timestamps import parse_isoformat
 
 _OVERVIEW: Final = ("rollout", "status", "step", "weight", "baseline", "candidate", "since")
@@ -86,6 +87,18 @@ def when_and_by(state: State) -> str:
     return f"since {state.changed_at} by {who(state.made_by)}"
 
 
+def started(ledger: Ledger, state: State) -> str:
+    """When a rollout was started and by whom, or what is left of that.
+
+    :param ledger: as it was read.
+    :param state: of the rollout.
+    """
+    for _, entry in ledger.history:
+        if entry.transition is Transition.START and entry.rollout_id == state.rollout_id and entry.made_at:
+            return f"at {entry.made_at} by {who(entry.made_by)}"
+    return f"before {state.changed_at}"
+
+
 def who(made_by: object) -> str:
     """Who made a transition.
 
@@ -117,7 +130,7 @@ def status(known: Known, stands: Standing | None) -> Iterator[str]:
     if stands is None:
         yield f"{known.name}: never started, all clips go to the baseline."
     else:
-        yield from _standing(stands, reason=known.reason)
+        yield from _standing(stands, reason=known.reason, required=known.required)
     ignored, began = known.ledger.ignored, known.began
     yield f"  history     {len(known.ledger.history)} events that count, {len(ignored)} ignored"
     if older := sum(number < began for number in ignored):
@@ -140,6 +153,8 @@ def explanation(known: Known, again: Mapping[int, Recomputation]) -> Iterator[st
         yield f"    {_after(after)}"
         if entry.reason or entry.transition in BY_HAND:
             yield f"    {_because(entry.reason)}"
+        yield from (f"    required: {told_of(each)}" for each in required_by(entry))
+        yield from (f"    overridden: {each}" for each in overridden_by(entry))
         if number in again:
             yield from (f"    {line}" for line in _judged(again[number]))
     for rollout_id, mark in known.aborted.items():
@@ -163,12 +178,15 @@ def _because(reason: object) -> str:
     return f"reason: {reason}" if reason else "no reason given"
 
 
-def _standing(stands: Standing, *, reason: str | None) -> Iterator[str]:
+def _standing(stands: Standing, *, reason: str | None, required: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     state, step = stands.state, stands.state.plan.steps[stands.state.step]
     weights = ", ".join(each.weight for each in state.plan.steps)
     yield in_force(state)
     yield f"  rollout     {state.rollout_id}, generation {state.generation}, {when_and_by(state)}"
     yield f"  snapshots   {state.plan.baseline} to {state.plan.candidate}"
+    if state.plan.requires:
+        yield f"  requires    {', '.join(state.plan.requires)}"
+        yield from (f"              {told_of(each)}" for each in required)
     at_step = f"{state.step + 1} of {len(state.plan.steps)} ({weights})"
     if state.status.is_over:
         yield f"  ended at    step {at_step}, in force since {state.entered_at}"

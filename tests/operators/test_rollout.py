@@ -490,6 +490,15 @@ class TestAdvanceAndPromote:
         assert "It cannot advance" in refusal(board, advance(), RolloutRefusedError)
         assert board.do(advance(force=True, reason="I looked at each of them"))["overridden"] is True
 
+    def test_warn_of_what_a_person_overrides(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+        board.do(start())
+        for kind, forced in {"advance": advance, "promote": promote}.items():
+            told = warnings_of(task := forced(force=True, reason="I looked at each of them"), monkeypatch)
+            board.do(task)
+            assert told[-1].startswith(f"{task.rollout.name}: {kind} by force")
+            assert "What speaks against it: no analysis asks for it. The" in told[-1]
+            assert told[-1].endswith("The reason that was given: I looked at each of them")
+
     def test_refuse_an_analysis_that_something_else_followed(self, board: Board, night: Any) -> None:
         board.do(start())
         analysis = board.do(analyze(night()))

@@ -446,6 +446,35 @@ class TestWaiting:
         careless = plan(Step("10%", min_candidates=0), Step("50%"), Step("100%"))
         assert judged(plan=careless)[2] is Reason.NO_TRAFFIC
 
+    @pytest.mark.parametrize(
+        ("units", "mode", "told"),
+        [
+            (4, "hash", "happens by chance in 66 % of all cases at this weight: nothing has to be wrong"),
+            (4, "quota", "happens by chance in 66 % of all cases at this weight: nothing has to be wrong"),
+            (43, "hash", "happens by chance in 1.1 % of all cases at this weight: nothing has to be wrong"),
+            (44, "hash", "happens by chance in 0.97 % of all cases. See that the tasks that generate ask"),
+            (10, "quota", "happens by chance in 0 % of all cases. See that the tasks that generate ask"),
+        ],
+    )
+    def test_blames_the_wiring_only_where_chance_does_not_explain_it(self, units: int, mode: str, told: str) -> None:
+        night = cohort(stratum((0, units), (0, 0), units=(0, units)))
+        held = verdict(night, night, plan=plan(*STEPS, mode=mode))
+        assert settled(held) == (Action.HOLD, Reason.NO_TRAFFIC)
+        assert f"given none of {units} units, which {told}" in held.message
+
+    def test_of_two_small_batches_by_quota_takes_neither_for_one_that_surely_has_some(self) -> None:
+        pair = {**cohort(stratum((0, 12), (0, 0), units=(0, 12))), "sources": ["one", "other"]}
+        held = verdict(pair, plan=plan(*STEPS, mode="quota"))
+        assert "by chance in 28 % of all cases at this weight" in held.message
+
+    def test_says_what_became_of_units_of_which_no_job_was_judged(self) -> None:
+        held = verdict(cohort(stratum((0, 36), (0, 0), units=(4, 40), moderated=(0, 1), not_begun=(1, 3))))
+        assert settled(held) == (Action.HOLD, Reason.NO_TRAFFIC)
+        assert "Of the 4 units that it was given, a content policy stopped 1 jobs, and 3 were not begun" in held.message
+
+    def test_without_any_job_is_for_the_tasks_to_run(self) -> None:
+        assert "See that the tasks that generate run" in verdict().message
+
     def test_is_for_the_bake(self) -> None:
         told = verdict(GOOD, days=1.99)
         assert (told.conclusion, *settled(told)) == (Conclusion.INCONCLUSIVE, Action.HOLD, Reason.BAKE)

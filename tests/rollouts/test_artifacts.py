@@ -240,6 +240,13 @@ class TestAnItem:
         asked = VideoRequest(prompt="@Ann waves", cameos=(ann,))
         assert requests_of(entry(asked)) == [asked]
 
+    def test_begins_from_the_picture_of_which_the_place_is_on_record(self) -> None:
+        told = record()
+        picture = {"name": "first.png", "media_type": "image/png", "sha256": "sha256:1"}
+        told["request"]["input_reference"] = {**picture, "uri": "s3://p/first.png", "fit": "pad"}
+        (item,) = items_of(entry(record=told))
+        assert (item["input_reference"], item["fit"]) == ("s3://p/first.png", "pad")
+
     def test_comes_only_from_what_this_task_set_aside(self) -> None:
         others = [replace(entry(), fate=fate) for fate in Fate if fate is not Fate.SET_ASIDE]
         told, items = rerendered(others)

@@ -76,6 +76,7 @@ def plans(draw: st.DrawFn) -> Rollout:
         margin=draw(SHARES),
         max_slowdown=draw(st.floats(min_value=0.001, max_value=100)),
         rollback_window=draw(TIMES),
+        requires=draw(st.lists(st.sampled_from(["replay", "benchmark", "acceptance"]), unique=True)),
     )
 
 
@@ -298,6 +299,19 @@ class TestARolloutIsRefused:
     def test_for_a_share_that_is_none(self, argument: str, share: Any) -> None:
         assert f"{argument} is a number above 0 and below 1" in refusal(**{argument: share})
 
+    @pytest.mark.parametrize(
+        ("requires", "told"),
+        [
+            ("replay", "requires is a list of replay, benchmark, acceptance, not 'replay'"),
+            (None, "requires is a list of replay, benchmark, acceptance, not None"),
+            (["replay", "blessing"], "each of requires is one of replay, benchmark, acceptance, not 'blessing'"),
+            ([["replay"]], "each of requires is one of replay, benchmark, acceptance, not ['replay']"),
+            (["replay", "benchmark", "replay"], "requires names replay more than once"),
+        ],
+    )
+    def test_for_requirements_that_are_none(self, requires: Any, told: str) -> None:
+        assert told in refusal(requires=requires)
+
 
 class TestItsHash:
     def test_is_the_same_in_every_release(self) -> None:
@@ -324,6 +338,7 @@ class TestItsHash:
             {"margin": 0.04},
             {"max_slowdown": 0.3},
             {"rollback_window": timedelta(days=8)},
+            {"requires": ["replay"]},
         ],
     )
     def test_is_another_for_each_thing_that_is_decided(self, change: dict[str, Any]) -> None:
@@ -332,6 +347,8 @@ class TestItsHash:
     def test_does_not_depend_on_how_the_same_is_written(self) -> None:
         steps = (Step("10.0 %", bake=timedelta(hours=24)), Step("50%", bake=timedelta(minutes=1440)), Step("100%"))
         assert hero(steps=steps, salt="hero-videos", max_slowdown=1).plan_hash == hero(max_slowdown=1.0).plan_hash
+        assert hero(requires=["replay", "acceptance"]).plan_hash == hero(requires=("acceptance", "replay")).plan_hash
+        assert hero(requires=[]).plan_hash == hero().plan_hash
 
 
 class TestWhatIsWritten:
@@ -362,10 +379,18 @@ class TestWhatIsWritten:
             "rollback_window_seconds": 604_800.0,
         }
 
-    @pytest.mark.parametrize("version", [2, 0, "1", None])
+    @pytest.mark.parametrize("version", [3, 0, "1", None])
     def test_by_another_release_is_refused_with_what_to_do(self, version: Any) -> None:
         with pytest.raises(ConfigurationError, match="Use the release of airflow-provider-sora that wrote it"):
             Rollout.from_dict({**hero().to_dict(), "plan_version": version, "new": 1})
+
+    def test_with_requirements_is_refused_by_a_release_that_does_not_know_them(self) -> None:
+        written = hero(requires=["replay"]).to_dict()
+        assert (written["plan_version"], written["requires"]) == (2, ["replay"])
+        with pytest.raises(ConfigurationError, match="has requires; it has alpha"):
+            Rollout.from_dict({**written, "plan_version": 1})
+        with pytest.raises(ConfigurationError, match="lacks requires"):
+            Rollout.from_dict({**hero().to_dict(), "plan_version": 2})
 
     def test_with_something_missing_or_something_more_is_refused(self) -> None:
         data = hero().to_dict()

@@ -16,6 +16,7 @@ from airflow_provider_sora.exceptions import RolloutRefusedError
 from airflow_provider_sora.rollouts import Rollout, Step, transitions
 from airflow_provider_sora.rollouts.fold import fold
 from airflow_provider_sora.rollouts.ledger import Entry, Event, Ledger, State, Status, Transition
+from airflow_provider_sora.rollouts.requirements import Objection
 from airflow_provider_sora.timestamps import isoformat
 
 HERO = Rollout(
@@ -146,11 +147,27 @@ class TestAStart:
         record.do(transitions.abort).do(transitions.start, OTHER_PLAN).do(transitions.abort)
         assert record.do(transitions.start, HERO).state.plan == OTHER_PLAN
 
+    def test_puts_what_it_rests_on_on_record(self) -> None:
+        required = [{"name": "replay", "verdict": "pass", "made_at": "2026-11-22T00:00:00Z", "source": "s3://x"}]
+        rested = Record().do(transitions.start, HERO, required=required)
+        assert [entry.evidence for _, entry in rested.ledger.history] == [{"required": required}]
+
     def test_is_refused_with_all_objections(self) -> None:
         with pytest.raises(
             RolloutRefusedError, match=r"too few videos; the baseline expires\. No rollout of that name"
         ):
             Record().do(transitions.start, HERO, objections=("too few videos", "the baseline expires"))
+
+    def test_is_refused_with_what_to_do_and_in_spite_of_it_recorded_without(self) -> None:
+        lacking = [Objection(fact="nobody was asked", advice="ask them")]
+        with pytest.raises(RolloutRefusedError, match=r"It cannot start: too few videos; nobody was asked: ask them\."):
+            Record().do(transitions.start, HERO, objections=("too few videos",), lacking=lacking)
+        record = Record().do(
+            transitions.start, HERO, objections=("too few videos",), lacking=lacking, force=True, reason="a test"
+        )
+        [(_, entry)] = record.ledger.history
+        assert entry.evidence == {"objections": ["too few videos", "nobody was asked"]}
+        assert transitions.objections_overridden(record.ledger) == ("too few videos", "nobody was asked")
 
     def test_in_spite_of_objections_is_recorded_as_such(self) -> None:
         objections = ("too few videos",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from rollout_nights import START, Nights
@@ -77,6 +77,38 @@ class TestTheReason:
         assert "reason" not in status_of(told)
 
 
+class TestAnOverride:
+    def test_is_told_with_what_spoke_against_it(self) -> None:
+        told = known(Nights("hero").start(objections=["No people were asked", "too few videos"], force=True))
+        assert explained(told)[-3:] == [
+            "    reason: because",
+            "    overridden: No people were asked",
+            "    overridden: too few videos",
+        ]
+        assert "a person let it go on" in status_of(told)["overridden"]
+
+    def test_is_not_told_where_nothing_was(self) -> None:
+        assert not [line for line in explained(known(Nights("hero").start())) if "overridden" in line]
+
+    def test_may_be_anything_that_was_written_by_hand(self) -> None:
+        nights = Nights("hero").start()
+        nights.extras[-1]["evidence"]["objections"] = {"no": "list"}
+        assert not [line for line in explained(known(nights)) if "overridden" in line]
+
+
+class TestWhenItWasStarted:
+    def test_is_told_with_who_did_it(self) -> None:
+        nights = Nights("hero").start().advance()
+        told = wording.started(nights.ledger, nights.state)
+        assert told == "at 2026-11-01T02:00:00.000Z by nightly.start in run-0"
+
+    def test_is_told_as_far_as_it_is_known_where_its_event_was_removed(self) -> None:
+        nights = Nights("hero").start().pause()
+        checkpoint = replace(nights.state, event_id=2).to_dict()
+        told = Known.read("hero", [], checkpoint=checkpoint, marks=None, hidden=None).ledger
+        assert wording.started(told, nights.state) == "before 2026-11-01T03:00:00.000Z"
+
+
 class TestTheAnalysis:
     def test_is_the_latest_with_its_time(self) -> None:
         told = status_of(known(Nights("hero").start().analyze()))
@@ -129,7 +161,7 @@ class TestARolloutThatIsOver:
         row = list(wording.overview([promoted]))[1].split()
         assert row == ["hero", "promoted", "-", "100%", "sora-2-2025-10-06", "sora-2-2025-12-08", row[-1]]
         assert row[-1] == "2026-11-01T04:00:00.000Z"
-        assert explained(promoted)[-2].endswith(": promoted, 100% for the candidate")
+        assert any(line.endswith(": promoted, 100% for the candidate") for line in explained(promoted))
 
     def test_says_nothing_of_jobs_that_ended_long_ago(self) -> None:
         told = known(Nights("hero").start(), ABORT)
@@ -157,6 +189,43 @@ class TestTheBake:
         steps = [Step("10%", bake=bake), Step("100%")]
         nights.plan = Rollout("hero", baseline="sora-2-2025-10-06", candidate="sora-2-2025-12-08", steps=steps)
         assert status_of(known(nights.start()), after=after)["bake"] == told
+
+
+class TestWhatIsRequired:
+    required: ClassVar = {
+        "name": "replay",
+        "verdict": "pass",
+        "made_at": "2026-10-31T00:00:00Z",
+        "source": "s3://x.json",
+    }
+
+    def requiring(self, *required: Any) -> Nights:
+        nights = Nights("hero")
+        plan = nights.plan
+        nights.plan = Rollout(
+            "hero", baseline=plan.baseline, candidate=plan.candidate, steps=plan.steps, requires=["replay"]
+        )
+        nights.start()
+        nights.extras[0]["evidence"]["required"] = list(required)
+        return nights
+
+    def test_is_told_with_what_the_start_rests_on(self) -> None:
+        told = known(self.requiring(self.required).advance())
+        lines = list(wording.status(told, standing(told.ledger, now=NOW)))
+        at = lines.index("  requires    replay")
+        assert lines[at + 1] == "              replay: pass, 2026-10-31T00:00:00Z, s3://x.json"
+        assert "    required: replay: pass, 2026-10-31T00:00:00Z, s3://x.json" in explained(told)
+
+    @pytest.mark.parametrize("odd", [7, None, {}, {"name": ["replay"]}])
+    def test_may_be_anything_that_was_written_by_hand(self, odd: Any) -> None:
+        told = known(self.requiring(odd))
+        assert status_of(told)["requires"] == "replay"
+        assert explained(told)
+
+    def test_is_left_out_where_nothing_is(self) -> None:
+        told = known(Nights("hero").start())
+        assert "requires" not in status_of(told)
+        assert not [line for line in explained(told) if "required" in line]
 
 
 class TestIgnoredEvents:
