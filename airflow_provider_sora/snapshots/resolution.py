@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -164,7 +164,7 @@ def resolve(
             f"Name one of: {', '.join(usable) or 'none is alive on this server'}"
             f"{f'; or a named version ({pinned})' if pinned else ''}."
         )
-    shutdown = _shutdown_of(snapshot, host=host, server_shutdown=server_shutdown)
+    shutdown = shutdown_of(snapshot, host=host, server_shutdown=server_shutdown)
     if shutdown == RETIRED or (isinstance(shutdown, date) and shutdown <= today):
         when = f" on {shutdown.isoformat()}" if isinstance(shutdown, date) else ""
         raise RetiredSnapshotError(
@@ -225,11 +225,39 @@ def _reason(requested: str | None, environment: Environment, catalog: Catalog) -
     return Reason.ALIAS if requested in catalog.aliases else Reason.STATIC
 
 
-def _shutdown_of(
-    snapshot: Snapshot, *, host: str, server_shutdown: Mapping[str, date | None] | None
-) -> Shutdown | None:
-    if server_shutdown is not None and snapshot.id in server_shutdown:
-        return server_shutdown[snapshot.id]
+def is_same_model(served: str | None, asked: str) -> bool:
+    """Whether a server's name for a model may be the one that was asked for: gateways put a provider before it, or
+    leave it out.
+
+    :param served: what the server says, None where it does not.
+    :param asked: what was sent.
+    """
+    return served is None or served == asked or served.endswith(f"/{asked}") or asked.endswith(f"/{served}")
+
+
+def listed_as(listed: Iterable[str], model: str) -> tuple[str, ...]:
+    """Under which ids a server lists a model: its own alone, else all that differ by the name of a provider.
+
+    :param listed: ids of the server.
+    :param model: id of the model.
+    """
+    ids = tuple(listed)
+    return (model,) if model in ids else tuple(each for each in ids if is_same_model(each, model))
+
+
+def shutdown_of(snapshot: Snapshot, *, host: str, server_shutdown: Mapping[str, date | None] | None) -> Shutdown | None:
+    """When a server shuts a snapshot down: by its own word, its None included, else by the catalogue's.
+
+    Of several providers' models nothing tells which is meant, so the first to end counts.
+
+    :param snapshot: the snapshot.
+    :param host: name of the server.
+    :param server_shutdown: what the server itself says, None where it says nothing.
+    :return: a day, ``"retired"``, or None where nothing is known.
+    """
+    told = server_shutdown or {}
+    if ids := listed_as(told, snapshot.id):
+        return min((day for each in ids if (day := told[each]) is not None), default=None)
     return snapshot.shutdown_on(host)
 
 
@@ -237,7 +265,7 @@ def _usable_ids(
     catalog: Catalog, *, host: str, server_shutdown: Mapping[str, date | None] | None, today: date
 ) -> list[str]:
     def alive(snapshot: Snapshot) -> bool:
-        when = _shutdown_of(snapshot, host=host, server_shutdown=server_shutdown)
+        when = shutdown_of(snapshot, host=host, server_shutdown=server_shutdown)
         return when is None or (isinstance(when, date) and when > today)
 
     return [snapshot.id for snapshot in catalog.snapshots if alive(snapshot)]

@@ -361,6 +361,26 @@ class TestTheServersOwnDates:
         message = refusal(RetiredSnapshotError, OCTOBER, server_shutdown={OCTOBER: TODAY})
         assert message.startswith(f"{EMULATOR} shut '{OCTOBER}' down on 2026-11-22.")
 
+    def test_it_may_put_the_name_of_a_provider_before_the_id(self) -> None:
+        later = date(2027, 3, 1)
+        assert resolve_here(OCTOBER, server_shutdown={f"openai/{OCTOBER}": later}).shutdown_date == "2027-03-01"
+        refusal(RetiredSnapshotError, OCTOBER, server_shutdown={f"openai/{OCTOBER}": TODAY})
+
+    @pytest.mark.parametrize(
+        ("told", "expected"),
+        [
+            ({"a/wan-1": date(2027, 5, 1), "b/wan-1": date(2027, 3, 1), "c/wan-1": None}, "2027-03-01"),
+            ({"a/wan-1": date(2027, 3, 1), "wan-1": date(2027, 5, 1)}, "2027-05-01"),
+            ({"a/wan-1": date(2027, 3, 1), "wan-1": None}, None),
+            ({"a/wan-1": None}, None),
+            ({"wan-10": date(2027, 3, 1), "a/swan-1": date(2027, 3, 1)}, None),
+        ],
+    )
+    def test_the_first_of_several_providers_ends_counts_unless_the_id_itself_is_listed(
+        self, told: dict[str, date | None], expected: str | None
+    ) -> None:
+        assert resolve_here("wan-1", allow_unlisted=True, server_shutdown=told).shutdown_date == expected
+
     @pytest.mark.parametrize("silence", [None, {}, {DECEMBER: None}])
     def test_where_it_is_silent_the_catalogue_speaks(self, silence: dict[str, date | None] | None) -> None:
         refusal(RetiredSnapshotError, OCTOBER, host="api.openai.com", server_shutdown=silence)
