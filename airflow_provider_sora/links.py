@@ -1,4 +1,4 @@
-"""Links from a task in Airflow's UI to its video: this provider's page of it, and its job at the server.
+"""Links from a task in Airflow's UI to what it made: this provider's page of it, and its job at the server.
 
 A task gives each of its links to Airflow as an XCom, and the API server shows what is there. A path without a host
 stays on the site through which Airflow is looked at, whatever its name is there, and opens in the same tab; the job at
@@ -33,15 +33,31 @@ def page_url(*, base_path: str, section: str, dag_id: str, run_id: str, task_id:
     """The path of the page that shows what a task instance made, within Airflow's own pages.
 
     :param base_path: path of ``[api] base_url`` without a slash at its end; empty where Airflow is at the root.
-    :param section: ``tasks``, or ``batches`` for the numbers of a batch.
+    :param section: ``tasks``, ``batches`` for the numbers of a batch, or ``reports`` for the report of a comparison.
     :param dag_id: id of the DAG.
     :param run_id: id of the DAG run.
     :param task_id: id of the task.
     :param map_index: of a mapped task; -1 otherwise.
     """
+    return _in_frame(base_path, section, dag_id, run_id, task_id, map_index)
+
+
+def report_url(*, dag_id: str, run_id: str, task_id: str, map_index: int, blind: bool = False) -> str:
+    """The path of the report that a comparison of snapshots wrote. It is a page of its own, outside of Airflow's frame.
+
+    :param dag_id: id of the DAG, like the next three as for :func:`page_url`.
+    :param blind: the one that names no side.
+    """
     parts = (quote(str(part), safe="") for part in (dag_id, run_id, task_id, map_index))
-    # Airflow shows in its frame what follows its own part of the path.
-    return f"{base_path}/plugin/{PAGE_ROUTE}{base_path}{APP_PATH}/{section}/{'/'.join(parts)}"
+    return f"{base_path()}{APP_PATH}/reports/{'/'.join(parts)}{'?blind=1' if blind else ''}"
+
+
+def thumbnails_url(*, dag_id: str, run_id: str, task_id: str, map_index: int) -> str:
+    """The path of the picture of the first pairs of a blind report.
+
+    :param dag_id: id of the DAG, like the next three as for :func:`page_url`.
+    """
+    return f"{report_url(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)}/thumbnails"
 
 
 def base_path() -> str:
@@ -61,7 +77,7 @@ def job_url(base_url: str, video_id: str) -> str:
 
 
 class SoraLink(BaseOperatorLink):
-    """What all links share."""
+    """What the links to a video, a batch or a comparison share."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The address, empty where there is nothing to link to: then Airflow shows no link.
@@ -134,6 +150,52 @@ class SoraManifestLink(SoraLink):
         return _page(ti_key, "batches") if told.get("manifest") else ""
 
 
+class SoraReportLink(SoraLink):
+    """The report of a comparison of snapshots, on this provider's page."""
+
+    name = "Report"
+
+    def url(self, operator: TellingOperator, told: Any, ti_key: TaskInstanceKey) -> str:
+        """The page's path, as for all links."""
+        return _page(ti_key, "reports") if told.get("report") else ""
+
+
+class SoraBlindReportLink(BaseOperatorLink):
+    """The report that a reviewer is asked about, which names no side."""
+
+    name = "Blind report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The report's path.
+
+        :param operator: the task that asks, which knows by ``compared_by`` what about.
+        :param ti_key: its task instance.
+        """
+        asking: Any = operator
+        return report_url(
+            dag_id=ti_key.dag_id,
+            run_id=ti_key.run_id,
+            task_id=asking.compared_by,
+            map_index=_index(ti_key),
+            blind=True,
+        )
+
+
+class SoraRolloutLink(BaseOperatorLink):
+    """The page of a rollout, on which it is watched, paused and rolled back."""
+
+    name = "Rollout"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """The page's path.
+
+        :param operator: one of those that make transitions, with its ``rollout``.
+        :param ti_key: its task instance, on which it does not depend.
+        """
+        making: Any = operator
+        return _in_frame(base_path(), "rollouts", making.rollout.name)
+
+
 def _page(ti_key: TaskInstanceKey, section: str) -> str:
     return page_url(
         base_path=base_path(),
@@ -141,5 +203,15 @@ def _page(ti_key: TaskInstanceKey, section: str) -> str:
         dag_id=ti_key.dag_id,
         run_id=ti_key.run_id,
         task_id=ti_key.task_id,
-        map_index=-1 if ti_key.map_index is None else ti_key.map_index,
+        map_index=_index(ti_key),
     )
+
+
+def _index(ti_key: TaskInstanceKey) -> int:
+    return -1 if ti_key.map_index is None else ti_key.map_index
+
+
+def _in_frame(base_path: str, section: str, *parts: object) -> str:
+    # Airflow shows in its frame what follows its own part of the path.
+    path = "/".join(quote(str(part), safe="") for part in parts)
+    return f"{base_path}/plugin/{PAGE_ROUTE}{base_path}{APP_PATH}/{section}/{path}"

@@ -6,6 +6,7 @@ The other side is Airflow's own list of XComs, from the same API server and data
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from report import Report, add_publish_option
 from sqlalchemy import text
@@ -28,6 +30,13 @@ COLUMNS = ("page", "median", "slowest", "KiB")
 
 #: DAGs that the runs belong to.
 DAGS = 10
+
+#: Batches among the runs, and items of each.
+BATCHES = 200
+ITEMS = 100
+
+#: Results of tasks of others for each video: an Airflow runs more than this provider's tasks.
+OTHERS_FOR_EACH = 1
 
 
 def fill(rows: MetadataRows, *, videos: int, runs: int, first: datetime) -> str:
@@ -57,9 +66,54 @@ def fill(rows: MetadataRows, *, videos: int, runs: int, first: datetime) -> str:
                 for clip in range(each)
             ]
             rows.tasks(dag_id, of_dag[dag_id][number], clips, at=first + timedelta(days=number))
-    with rows.engine.begin() as connection:
-        connection.execute(text("ANALYZE"))
     return dag_ids[0]
+
+
+def fill_batches(rows: MetadataRows, folder: Path, *, batches: int, first: datetime) -> str:
+    """Write batches as their tasks leave them, each with a result manifest on the disk.
+
+    :param rows: writes them.
+    :param folder: of the manifests.
+    :param batches: how many, each in a run of its own.
+    :param first: when the first one was made.
+    :return: the path of the page of the latest one.
+    """
+    from metadata_rows import manifest_name, result
+
+    from airflow_provider_sora.batches.summary import Tally
+
+    dag_id = rows.dag()
+    runs = rows.runs(dag_id, batches, first=first)
+    for run in runs:
+        manifest, tally, lines = folder / manifest_name(dag_id, run, "render"), Tally(), []
+        for item in range(ITEMS):
+            variant = ("baseline", "candidate")[item % 10 == 0]
+            clip = result(prompt=f"A paper boat, number {item}", variant=variant)
+            entry = {"key": f"boat-{item}", "place": f"line {item}", "outcome": "succeeded", "labels": {}, **clip}
+            tally.add(entry)
+            lines.append(json.dumps(entry) + "\n")
+        manifest.write_text("".join(lines), encoding="utf-8")
+        summary = tally.summary(manifest=str(manifest), began_at=first, ended_at=first + timedelta(minutes=40))
+        version = {**result()["version"], "items": ITEMS}
+        rows.tasks(dag_id, run, [{**summary, "version": version}], operator="SoraBatchOperator", at=first)
+    return f"/sora/batches/{dag_id}/{quote(runs[-1][1], safe='')}/render/-1"
+
+
+def fill_others(rows: MetadataRows, *, results: int, first: datetime) -> None:
+    """Write what tasks of others return, among them what a batch returns under other keys: the newest of all results.
+
+    :param rows: writes them.
+    :param results: how many.
+    :param first: when the first ones were returned.
+    """
+    dag_id = rows.dag()
+    each = 500
+    for run in rows.runs(dag_id, max(1, results // each), first=first):
+        left = [
+            {"version": None, "rows": number, "manifest": f"s3://reports/{number}.json", "text": "x" * 400}
+            for number in range(each)
+        ]
+        rows.tasks(dag_id, run, left, task_id="report", operator="PythonOperator", at=first)
 
 
 def took(stack: AirflowStack, path: str, *, repeats: int) -> tuple[list[float], int]:
@@ -81,11 +135,12 @@ def took(stack: AirflowStack, path: str, *, repeats: int) -> tuple[list[float], 
     return seconds, size
 
 
-def pages(dag_id: str, since: datetime) -> dict[str, str]:
+def pages(dag_id: str, since: datetime, batch: str) -> dict[str, str]:
     """The path of each page that is asked for, by what the table calls it.
 
     :param dag_id: a DAG that has some of the videos.
     :param since: when the oldest of them was made.
+    :param batch: path of a batch's page.
     """
     return {
         "Videos": "/sora/videos",
@@ -95,6 +150,10 @@ def pages(dag_id: str, since: datetime) -> dict[str, str]:
         "Videos, of a snapshot that made none": "/sora/videos?snapshot=sora-1",
         "Videos, failed, of which there are none": "/sora/videos?status=failed",
         "Batches": "/sora/batches",
+        "Batches, of a DAG": f"/sora/batches?dag_id={batch.split('/')[3]}",
+        "Batches, of a DAG that has none": f"/sora/batches?dag_id={dag_id}",
+        "One batch, its first 50 items": batch,
+        "One batch, of the candidate": f"{batch}?variant=candidate",
         "Rollouts": "/sora/rollouts",
         "Snapshots": "/sora/snapshots",
         "Airflow's XComs, 24 of them": "/api/v2/dags/~/dagRuns/~/taskInstances/~/xcomEntries?limit=24",
@@ -124,9 +183,16 @@ def main() -> None:
         AirflowStack(home=Path(home), database_url=url, dag_folders=[], serves_only=True) as stack,
     ):
         since = datetime.now(UTC) - timedelta(days=options.runs // DAGS)
-        dag_id = fill(MetadataRows(url), videos=options.videos, runs=options.runs, first=since)
-        report.head((f"{COLUMNS[0]}, of {options.videos:,} videos in {options.runs:,} runs", *COLUMNS[1:]))
-        for name, path in pages(dag_id, since).items():
+        rows = MetadataRows(url)
+        dag_id = fill(rows, videos=options.videos, runs=options.runs, first=since)
+        batch = fill_batches(rows, Path(home), batches=BATCHES, first=since)
+        others = OTHERS_FOR_EACH * options.videos
+        fill_others(rows, results=others, first=since)
+        with rows.engine.begin() as connection:
+            connection.execute(text("ANALYZE"))
+        told = f"{options.videos:,} videos in {options.runs:,} runs, {BATCHES:,} batches, {others:,} results of others"
+        report.head((f"{COLUMNS[0]}, of {told}", *COLUMNS[1:]))
+        for name, path in pages(dag_id, since, batch).items():
             seconds, size = took(stack, path, repeats=options.repeats)
             median, slowest = statistics.median(seconds), max(seconds)
             report.row([name, f"{median * 1000:.0f} ms", f"{slowest * 1000:.0f} ms", f"{size / 1024:.0f}"])

@@ -111,6 +111,7 @@ class MetadataRows:
         state: str = "success",
         operator: str = "SoraGenerateVideoOperator",
         at: datetime = FIRST_RUN,
+        has_returned: bool = True,
     ) -> None:
         """Task instances of one task, and what they left: ``version`` and ``return_value``.
 
@@ -121,6 +122,7 @@ class MetadataRows:
         :param state: of the task instances.
         :param operator: name of its class.
         :param at: when.
+        :param has_returned: whether they came as far as their ``return_value``.
         """
         results = list(results)
         number, run_id = run
@@ -158,7 +160,7 @@ class MetadataRows:
             }
             for index, result in zip(indexes, results, strict=True)
             if result is not None
-            for key, value in (("version", result["version"]), ("return_value", result))
+            for key, value in (("version", result["version"]), ("return_value", result if has_returned else None))
             if value is not None
         ]
         if left:

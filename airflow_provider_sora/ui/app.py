@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_sora.ui import batches, content, rollouts, snapshots, static_files, tasks, videos
+from airflow_provider_sora.ui import batches, content, reports, rollouts, snapshots, static_files, tasks, videos
 from airflow_provider_sora.ui.pages import page
 from airflow_provider_sora.ui.reading import plain_words
 
@@ -30,13 +30,16 @@ def create_app() -> FastAPI:
     app.add_middleware(_Headers)
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(RequestValidationError, _misread)
-    for part in (videos, batches, rollouts, snapshots, tasks, content, static_files):
+    for part in (videos, batches, rollouts, snapshots, tasks, content, reports, static_files):
         app.include_router(part.router)
     return app
 
 
 class _Headers:
-    """Adds the headers to each answer. It does not hold a file back, as a middleware of functions would."""
+    """Adds the headers to each answer that has none of its own of that name.
+
+    It does not hold a file back, as a middleware of functions would.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -45,9 +48,8 @@ class _Headers:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
+                for name, value in {**HEADERS, "Cache-Control": "no-store"}.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, sent)
@@ -59,6 +61,7 @@ def _misread(request: Request, error: Exception) -> Response:
 
 def _told(request: Request, error: Exception) -> Response:
     status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+    headers = error.headers if isinstance(error, HTTPException) else None
     if request.method == "POST":
-        return JSONResponse({"message": detail}, status_code=status)
-    return page(request, "error.html", status_code=status, status=status, detail=detail)
+        return JSONResponse({"message": detail}, status_code=status, headers=headers)
+    return page(request, "error.html", status_code=status, headers=headers, status=status, detail=detail)

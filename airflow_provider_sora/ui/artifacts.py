@@ -11,7 +11,6 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any, Final, Self
 
-from airflow._shared.secrets_masker import redact
 from fastapi import HTTPException, status
 
 from airflow_provider_sora.media.download import is_mp4
@@ -129,6 +128,15 @@ def read_sidecar(artifact: Artifact) -> dict[str, Any]:
     :param artifact: of :func:`artifact_of`.
     :raises HTTPException: as for :func:`open_video`; what was set aside has its sidecar.
     """
+    try:
+        # No part of Airflow's public interface has it.
+        from airflow._shared.secrets_masker import redact
+    except ImportError:
+        raise HTTPException(
+            status.HTTP_503_SERVICE_UNAVAILABLE,
+            "This version of Airflow hides secrets in another way than this provider knows, so the sidecar is not "
+            "shown. It is beside the file.",
+        ) from None
     shown: dict[str, Any] = _without_signatures(redact(_sidecar(artifact)))
     return shown
 

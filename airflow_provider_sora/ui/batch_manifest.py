@@ -12,12 +12,11 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from fastapi import HTTPException, status
 
-from airflow_provider_sora.batches.summary import ItemOutcome
 from airflow_provider_sora.exceptions import ConfigurationError, OutputPathUnavailableError, SoraError
 from airflow_provider_sora.media.archive import artifact_name
 from airflow_provider_sora.media.manifests import MAX_FILE_BYTES
 from airflow_provider_sora.media.text_files import InputFile
-from airflow_provider_sora.ui.batch_view import Entry
+from airflow_provider_sora.ui.batch_entries import Entry, EntryFilter
 from airflow_provider_sora.ui.clips import TaskKey
 from airflow_provider_sora.ui.stored_files import CHUNK_BYTES, StoredFile, check_address, open_stored, told
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 #: Entries on a page.
 PAGE: Final = 50
 
-#: Bytes that are read for one page, where few entries have the outcome that is looked for.
+#: Bytes that are read for one page, where few entries are of the kind that is looked for.
 _READ_FOR_A_PAGE: Final = 64 * 1024 * 1024
 
 #: Bytes of one entry: a prompt and its labels are far smaller.
@@ -97,7 +96,7 @@ class _Stream(io.RawIOBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class LinePlace:
     """A place in a manifest: where a line begins.
 
     :param position: number of the line, from 0.
@@ -113,11 +112,13 @@ class EntryPage:
     """Some entries of a manifest.
 
     :param entries: each with its position, from 1.
+    :param looked_at: entries of the manifest down to the end of this page, whether they were asked for or not.
     :param following: where the next page begins, None where this is the last one.
     """
 
     entries: tuple[tuple[int, Entry], ...]
-    following: Place | None
+    looked_at: int
+    following: LinePlace | None
 
 
 def manifest_file(task: TaskKey, address: str) -> InputFile:
@@ -159,18 +160,18 @@ def entries_of(task: TaskKey, address: str, offset: int = 0) -> Iterator[tuple[i
     """
     file = manifest_file(task, address)
     with file.open() as stream:
-        _, end = _begin(stream, Place(offset=offset))
+        _, end = _begin(stream, LinePlace(offset=offset))
         for line in _lines(stream, file):
             end += len(line)
             if line.strip():
                 yield end, _object(line, file)
 
 
-def read_page(file: InputFile, *, outcome: ItemOutcome | None, place: Place) -> EntryPage:
+def read_page(file: InputFile, *, wanted: EntryFilter, place: LinePlace) -> EntryPage:
     """Entries from a place on.
 
     :param file: the manifest.
-    :param outcome: of the entries that are wanted, None for all.
+    :param wanted: which entries.
     :param place: where the page before this one ended. Where no line begins there, because the file was written anew,
         it is read from its beginning.
     :raises ForeignManifestError: a line is no entry.
@@ -182,28 +183,38 @@ def read_page(file: InputFile, *, outcome: ItemOutcome | None, place: Place) -> 
         end = offset + _READ_FOR_A_PAGE
         for line in _lines(stream, file):
             if len(found) == PAGE or offset >= end:
-                return EntryPage(entries=tuple(found), following=Place(position=position, offset=offset))
+                following = LinePlace(position=position, offset=offset)
+                return EntryPage(entries=tuple(found), looked_at=position, following=following)
             position, offset = position + 1, offset + len(line)
             entry = _entry(line, file, position)
-            if outcome in (None, entry.outcome):
+            if wanted.suits(entry):
                 found.append((position, entry))
-    return EntryPage(entries=tuple(found), following=None)
+    return EntryPage(entries=tuple(found), looked_at=position, following=None)
 
 
-def checked_copy(file: InputFile) -> IO[bytes]:
-    """All of a manifest, read to its end before the first byte of it is given to anybody.
+def checked_lines(file: InputFile) -> Iterator[bytes]:
+    """The lines of a manifest, one after another while it is read.
 
     :param file: the manifest.
-    :return: an open file, at its beginning, that is gone once it is closed.
     :raises ForeignManifestError: a line is no entry.
     :raises SoraError: it is not there, may not be read, or its store does not answer.
     """
+    with file.open() as stream:
+        for position, line in enumerate(_lines(stream, file), start=1):
+            _entry(line, file, position)
+            yield line
+
+
+def checked_copy(lines: Iterator[bytes]) -> IO[bytes]:
+    """All of a manifest, read to its end before the first byte of it is given to anybody.
+
+    :param lines: of :func:`checked_lines`, whose errors are raised.
+    :return: an open file, at its beginning, that is gone once it is closed.
+    """
     copy = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - whoever sends it closes it
     try:
-        with file.open() as stream:
-            for position, line in enumerate(_lines(stream, file), start=1):
-                _entry(line, file, position)
-                copy.write(line)
+        for line in lines:
+            copy.write(line)
         copy.seek(0)
     except BaseException:
         copy.close()
@@ -245,7 +256,7 @@ def _object(line: bytes, file: InputFile) -> dict[str, Any]:
     return entry
 
 
-def _begin(stream: IO[bytes], place: Place) -> tuple[int, int]:
+def _begin(stream: IO[bytes], place: LinePlace) -> tuple[int, int]:
     if place.offset > 0:
         stream.seek(place.offset - 1)
         if stream.read(1) == b"\n":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,15 +10,27 @@ from typing import Any, Final
 from airflow.models.dagrun import DagRun
 from airflow.models.task_state_store import TaskStateStoreModel
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
+from airflow.models.xcom import XCOM_RETURN_KEY, XComModel
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select, union
 from sqlalchemy.orm import Session, aliased
 
+from airflow_provider_sora.links import SoraManifestLink
 from airflow_provider_sora.operators.batch_records import BATCH_KEY, PROGRESS_KEY
-from airflow_provider_sora.ui.batch_view import ENDED_STATES, FAILED_STATES, OPERATOR, Batch, Mark
+from airflow_provider_sora.ui.batch_view import FAILED_STATES, OPERATOR, Batch, BatchCursor
+from airflow_provider_sora.ui.clips import UNDER_WAY
+from airflow_provider_sora.ui.columns import parsed, small, small_json
 
 #: Batches on a page.
 PAGE: Final = 50
+
+#: What a batch leaves in its run, or one that joins batches: in runs without these are none, whoever's tasks they have.
+OF_OURS: Final = ("version", SoraManifestLink().xcom_key)
+
+#: Runs with these, among so many of all, and results of all their tasks, among which one page looks for batches that
+#: ended: where batches are rare, it must not read those of all time.
+MOST_RUNS: Final = 1_000
+MOST_RUNS_OF_ALL: Final = 20_000
+MOST_RESULTS: Final = 10_000
 
 RUNNING: Final = "running"
 
@@ -30,33 +41,48 @@ class BatchPage:
 
     :param batches: those that run first, then the latest first.
     :param following: where the next page begins, None where this is the last one.
+    :param is_cut: whether it ends where enough was looked through, and not where it was full.
     """
 
     batches: tuple[Batch, ...]
-    following: Mark | None
+    following: BatchCursor | None
+    is_cut: bool = False
 
 
 def batch_page(
-    session: Session, *, dag_ids: Collection[str], state: str | None, mark: Mark | None, now: datetime
+    session: Session, *, dag_ids: Collection[str], state: str | None, cursor: BatchCursor | None, now: datetime
 ) -> BatchPage:
-    """Batches, with two queries at most.
+    """Batches, with five queries at most.
 
     :param session: of the database.
     :param dag_ids: DAGs whose batches are wanted.
     :param state: ``running``, ``success`` or ``failed``; None for all.
-    :param mark: where the page before this one ended, None for the first.
+    :param cursor: where the page before this one ended, None for the first.
     :param now: the time.
     """
-    mark = mark or Mark(is_running=state in (None, RUNNING), as_of=now)
-    rows: list[tuple[Mark, Row[Any]]] = []
-    if mark.is_running and state in (None, RUNNING):
-        rows = _marked(session.execute(_shown(_running(mark, dag_ids))).all(), mark)
-        mark = Mark(is_running=False, as_of=mark.as_of)
-    if len(rows) <= PAGE and state != RUNNING and not mark.is_running:
-        rows += _marked(session.execute(_shown(_ended(mark, dag_ids, state))).all(), mark)
-    following = rows[PAGE - 1][0] if len(rows) > PAGE else None
+    cursor = cursor or BatchCursor(is_running=state in (None, RUNNING), as_of=now)
+    rows: list[tuple[BatchCursor, Row[Any]]] = []
+    if cursor.is_running and state in (None, RUNNING):
+        rows = _with_cursors(session.execute(_shown(_running(cursor, dag_ids))).all(), cursor)
+        cursor = BatchCursor(is_running=False, as_of=cursor.as_of)
+    end: BatchCursor | None = None
+    if len(rows) <= PAGE and state != RUNNING and not cursor.is_running:
+        runs = list(session.scalars(_runs(cursor, dag_ids).limit(MOST_RUNS + 1)))
+        ends = (
+            runs[MOST_RUNS] if len(runs) > MOST_RUNS else None,
+            session.scalar(_after_most_results(runs)),
+            session.scalar(_all_runs(cursor, dag_ids).offset(MOST_RUNS_OF_ALL).limit(1)),
+        )
+        oldest = max((each for each in ends if each is not None), default=None)
+        rows += _with_cursors(session.execute(_shown(_ended(cursor, dag_ids, state, runs, oldest))).all(), cursor)
+        end = None if oldest is None else replace(cursor, dag_run_id=oldest, task_id="", map_index=-1)
+    is_full = len(rows) > PAGE
     found = [_batch(row) for _, row in rows[:PAGE]]
-    return BatchPage(batches=tuple(each for each in found if each is not None), following=following)
+    return BatchPage(
+        batches=tuple(each for each in found if each is not None),
+        following=rows[PAGE - 1][0] if is_full else end,
+        is_cut=end is not None and not is_full,
+    )
 
 
 def one_batch(session: Session, *, dag_id: str, run_id: str, task_id: str, map_index: int) -> Batch | None:
@@ -78,9 +104,9 @@ def one_batch(session: Session, *, dag_id: str, run_id: str, task_id: str, map_i
     return None if row is None else _batch(row)
 
 
-def _marked(rows: Sequence[Row[Any]], mark: Mark) -> list[tuple[Mark, Row[Any]]]:
+def _with_cursors(rows: Sequence[Row[Any]], cursor: BatchCursor) -> list[tuple[BatchCursor, Row[Any]]]:
     return [
-        (replace(mark, dag_run_id=row.dag_run_id, task_id=row.task_id, map_index=row.map_index), row) for row in rows
+        (replace(cursor, dag_run_id=row.dag_run_id, task_id=row.task_id, map_index=row.map_index), row) for row in rows
     ]
 
 
@@ -95,26 +121,48 @@ def _batch(row: Row[Any]) -> Batch | None:
         end_date=row.end_date,
         result=row.result,
         version=row.version,
-        progress=_parsed(row.progress),
-        is_batch=row.progress is not None or row.journal is not None,
+        progress=parsed(row.progress),
+        is_batch=row.is_batch,
         operator=row.operator,
+        journal=parsed(row.journal),
     )
 
 
-def _parsed(value: str | None) -> object:
-    try:
-        return None if value is None else json.loads(value)
-    except ValueError:
-        return None
+def _all_runs(cursor: BatchCursor, dag_ids: Collection[str]) -> Select[int]:
+    """Runs from the cursor back, the latest first."""
+    statement = select(DagRun.id).where(DagRun.dag_id.in_(dag_ids))
+    if cursor.dag_run_id:
+        # Of its run some may be left, where the page before ended within it.
+        statement = statement.where(DagRun.id <= cursor.dag_run_id - (0 if cursor.task_id else 1))
+    return statement.order_by(DagRun.id.desc())
 
 
-def _running(mark: Mark, dag_ids: Collection[str]) -> Select[Any]:
+def _runs(cursor: BatchCursor, dag_ids: Collection[str]) -> Select[Any]:
+    """Those among them that may have batches. The primary key of XComs begins with the run."""
+    run, left = _all_runs(cursor, dag_ids).limit(MOST_RUNS_OF_ALL).subquery(), XComModel
+    is_ours = exists().where(left.dag_run_id == run.c.id, left.key.in_(OF_OURS))
+    return select(run.c.id).where(is_ours).order_by(run.c.id.desc())
+
+
+def _after_most_results(runs: Collection[int]) -> Select[Any]:
+    """The last run that a page looks at, by the results of its tasks; none where it looks at all."""
+    result = XComModel
+    return (
+        select(result.dag_run_id)
+        .where(result.dag_run_id.in_(runs), result.key == XCOM_RETURN_KEY)
+        .order_by(result.dag_run_id.desc())
+        .offset(MOST_RESULTS)
+        .limit(1)
+    )
+
+
+def _running(cursor: BatchCursor, dag_ids: Collection[str]) -> Select[Any]:
     state = TaskStateStoreModel
     is_running = or_(
         TaskInstance.state.is_(None),
-        TaskInstance.state.not_in(ENDED_STATES),
+        TaskInstance.state.in_(UNDER_WAY),
         # It ran when the first page was shown.
-        TaskInstance.end_date > mark.as_of,
+        TaskInstance.end_date > cursor.as_of,
     )
     told = _page(
         select(*_key(state))
@@ -122,23 +170,27 @@ def _running(mark: Mark, dag_ids: Collection[str]) -> Select[Any]:
         .join(TaskInstance, _same_task(state, TaskInstance))
         .where(state.key.in_((BATCH_KEY, PROGRESS_KEY)), is_running),
         state,
-        mark,
+        cursor,
         dag_ids,
     )
-    return _first_of(told, _not_begun(mark, dag_ids, is_running))
+    return _first_of(told, _not_begun(cursor, dag_ids, is_running))
 
 
-def _ended(mark: Mark, dag_ids: Collection[str], state: str | None) -> Select[Any]:
+def _ended(
+    cursor: BatchCursor, dag_ids: Collection[str], state: str | None, runs: Collection[int], oldest: int | None
+) -> Select[Any]:
     has_ended = and_(
-        TaskInstance.state == state if state else TaskInstance.state.in_(ENDED_STATES),
-        or_(TaskInstance.end_date.is_(None), TaskInstance.end_date <= mark.as_of),
+        TaskInstance.state == state if state else TaskInstance.state.not_in(UNDER_WAY),
+        or_(TaskInstance.end_date.is_(None), TaskInstance.end_date <= cursor.as_of),
     )
     result, version, kept = XComModel, aliased(XComModel), TaskStateStoreModel
     told = _page(
         select(*_key(result))
         .join(TaskInstance, _same_task(result, TaskInstance))
         .where(
-            result.key == "return_value",
+            # By the number of the run the primary key of XComs finds its own, and no others are read.
+            result.dag_run_id.in_(runs),
+            result.key == XCOM_RETURN_KEY,
             result.value["manifest"].as_string().is_not(None),
             result.value["succeeded"].as_string().is_not(None),
             or_(
@@ -148,8 +200,9 @@ def _ended(mark: Mark, dag_ids: Collection[str], state: str | None) -> Select[An
             has_ended,
         ),
         result,
-        mark,
+        cursor,
         dag_ids,
+        oldest,
     )
     # What was killed told nothing; its state is there for thirty days.
     untold = _page(
@@ -158,10 +211,11 @@ def _ended(mark: Mark, dag_ids: Collection[str], state: str | None) -> Select[An
         .join(TaskInstance, _same_task(kept, TaskInstance))
         .where(kept.key.in_((BATCH_KEY, PROGRESS_KEY)), has_ended),
         kept,
-        mark,
+        cursor,
         dag_ids,
+        oldest,
     )
-    return _first_of(told, untold, _not_begun(mark, dag_ids, has_ended))
+    return _first_of(told, untold, _not_begun(cursor, dag_ids, has_ended, oldest))
 
 
 def _task_instances() -> Select[int, str, int, str, str]:
@@ -174,7 +228,9 @@ def _task_instances() -> Select[int, str, int, str, str]:
     ).join(DagRun, and_(DagRun.dag_id == TaskInstance.dag_id, DagRun.run_id == TaskInstance.run_id))
 
 
-def _not_begun(mark: Mark, dag_ids: Collection[str], condition: ColumnElement[bool]) -> Select[Any]:
+def _not_begun(
+    cursor: BatchCursor, dag_ids: Collection[str], condition: ColumnElement[bool], oldest: int | None = None
+) -> Select[Any]:
     """Batches that failed before they left anything: over a template, or a manifest that cannot be read.
 
     Of all that batches may have left, the XComs stay for good: what is without these, too, never began.
@@ -191,7 +247,7 @@ def _not_begun(mark: Mark, dag_ids: Collection[str], condition: ColumnElement[bo
                 left.dag_run_id == DagRun.id,
                 left.task_id == TaskInstance.task_id,
                 left.map_index == TaskInstance.map_index,
-                left.key.in_(("return_value", "version")),
+                left.key.in_((XCOM_RETURN_KEY, "version")),
             ),
             ~exists().where(
                 kept.dag_run_id == DagRun.id,
@@ -203,7 +259,7 @@ def _not_begun(mark: Mark, dag_ids: Collection[str], condition: ColumnElement[bo
         .subquery()
         .c
     )
-    return _page(select(*failed), failed, mark, dag_ids)
+    return _page(select(*failed), failed, cursor, dag_ids, oldest)
 
 
 def _first_of(*pages: Select[Any]) -> Select[Any]:
@@ -211,17 +267,21 @@ def _first_of(*pages: Select[Any]) -> Select[Any]:
     return _latest_first(select(found), found.c).limit(PAGE + 1)
 
 
-def _page(statement: Select[Any], table: Any, mark: Mark, dag_ids: Collection[str]) -> Select[Any]:
+def _page(
+    statement: Select[Any], table: Any, cursor: BatchCursor, dag_ids: Collection[str], oldest: int | None = None
+) -> Select[Any]:
     statement = statement.where(table.dag_id.in_(dag_ids))
-    if mark.task_id:
+    if oldest is not None:
+        statement = statement.where(table.dag_run_id >= oldest)
+    if cursor.dag_run_id:
         statement = statement.where(
             or_(
-                table.dag_run_id < mark.dag_run_id,
-                and_(table.dag_run_id == mark.dag_run_id, table.task_id < mark.task_id),
+                table.dag_run_id < cursor.dag_run_id,
+                and_(table.dag_run_id == cursor.dag_run_id, table.task_id < cursor.task_id),
                 and_(
-                    table.dag_run_id == mark.dag_run_id,
-                    table.task_id == mark.task_id,
-                    table.map_index < mark.map_index,
+                    table.dag_run_id == cursor.dag_run_id,
+                    table.task_id == cursor.task_id,
+                    table.map_index < cursor.map_index,
                 ),
             )
         )
@@ -244,13 +304,14 @@ def _shown(keys: Any) -> Select[Any]:
             TaskInstance.operator,
             TaskInstance.start_date,
             TaskInstance.end_date,
-            result.value.label("result"),
-            version.value.label("version"),
-            progress.value.label("progress"),
-            journal.id.label("journal"),
+            small_json(result.value).label("result"),
+            small_json(version.value).label("version"),
+            small(progress.value).label("progress"),
+            small(journal.value).label("journal"),
+            or_(progress.id.is_not(None), journal.id.is_not(None)).label("is_batch"),
         )
         .join(TaskInstance, _same_task(key, TaskInstance))
-        .outerjoin(result, and_(_same_run(result, key), result.key == "return_value"))
+        .outerjoin(result, and_(_same_run(result, key), result.key == XCOM_RETURN_KEY))
         .outerjoin(version, and_(_same_run(version, key), version.key == "version"))
         .outerjoin(progress, and_(_same_run(progress, key), progress.key == PROGRESS_KEY))
         .outerjoin(journal, and_(_same_run(journal, key), journal.key == BATCH_KEY))

@@ -17,10 +17,29 @@ class Outcomes:
 
     :param succeeded: clips that are there.
     :param failed: clips that are not.
+    :param video_seconds: of those that are there; None where not known, as in summaries of earlier releases.
+    :param cost: of those that are there, in US dollars; None likewise.
     """
 
     succeeded: int = 0
     failed: int = 0
+    video_seconds: float | None = None
+    cost: float | None = None
+
+    @classmethod
+    def read(cls, counted: object, usage: object) -> Self:
+        """The outcomes of a snapshot out of a summary.
+
+        :param counted: what stands under ``snapshots``; what is something else counts for nothing.
+        :param usage: what stands under ``usage_by_snapshot``.
+        """
+        known, used = counts(counted), mapping(usage)
+        return cls(
+            succeeded=known.get("succeeded", 0),
+            failed=known.get("failed", 0),
+            video_seconds=number(used.get("video_seconds")),
+            cost=number(used.get("estimated_cost_usd")),
+        )
 
     @property
     def ended(self) -> int:
@@ -87,13 +106,13 @@ class Summary:
             return None
         attempts, usage, spent = (mapping(told.get(name)) for name in ("attempts", "usage", "spent"))
         render_seconds, stopped = mapping(told.get("render_seconds")), mapping(told.get("stopped"))
-        progress = text(told.get("progress"))
+        usage_by_snapshot, progress = mapping(told.get("usage_by_snapshot")), text(told.get("progress"))
         return cls(
             outcomes=known,
             success_rate=number(told.get("success_rate")),
             snapshots={
-                str(name): Outcomes(succeeded=each.get("succeeded", 0), failed=each.get("failed", 0))
-                for name, each in ((name, counts(each)) for name, each in mapping(told.get("snapshots")).items())
+                str(name): Outcomes.read(each, usage_by_snapshot.get(name))
+                for name, each in mapping(told.get("snapshots")).items()
             },
             errors=dict(sorted(counts(told.get("errors")).items(), key=lambda each: (-each[1], each[0]))),
             render_seconds={name: number(render_seconds.get(name)) for name in ("p50", "p90", "p99", "max")},

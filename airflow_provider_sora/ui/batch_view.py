@@ -6,20 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 from airflow_provider_sora.batches.progress import KEEPING_PAUSE
-from airflow_provider_sora.batches.summary import LONGEST_NAME, ItemOutcome
+from airflow_provider_sora.batches.summary import LONGEST_NAME
 from airflow_provider_sora.ui.batch_summary import Outcomes, Summary
+from airflow_provider_sora.ui.clips import UNDER_WAY
 from airflow_provider_sora.ui.plain_values import mapping, number, text
-
-#: States of a task instance in which Airflow does nothing more for it.
-ENDED_STATES: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
-
-#: What every entry of a result manifest has.
-_ENTRY_KEYS: Final = frozenset(
-    {"key", "place", "outcome", "version", "request", "timing", "usage", "attempts", "error"}
-)
 
 #: States of a task instance that a list can be narrowed to, as badges and filters call them.
 STATES: Final = {"running": "running", "success": "succeeded", "failed": "failed"}
@@ -35,7 +28,7 @@ _BADGES: Final = {"success": "good", "failed": "bad", "upstream_failed": "bad"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class BatchArm:
     """One arm of a rollout in a batch.
 
     :param name: ``baseline`` or ``candidate``.
@@ -65,6 +58,7 @@ class Batch:
     :param is_final: whether the summary is the final one of an attempt.
     :param version: the ``version`` of its XCom, empty where there is none.
     :param has_begun: whether an attempt came as far as to leave anything.
+    :param journal: folder of its records, None where the task's state does not say.
     """
 
     dag_id: str
@@ -78,6 +72,7 @@ class Batch:
     is_final: bool
     version: Mapping[str, Any] = field(default_factory=dict)
     has_begun: bool = True
+    journal: str | None = None
 
     @classmethod
     def read(
@@ -95,6 +90,7 @@ class Batch:
         progress: object,
         is_batch: bool,
         operator: str | None = None,
+        journal: object = None,
     ) -> Self | None:
         """A batch from what its task left, None where that was something else.
 
@@ -110,6 +106,7 @@ class Batch:
         :param progress: of the task's state, the summary so far.
         :param is_batch: whether the task's state says that it is one.
         :param operator: name of the task's class, by which one that failed before it left anything is known.
+        :param journal: of the task's state, what says where the journal is.
         """
         final = Summary.read(result)
         summary = final or Summary.read(progress)
@@ -125,6 +122,7 @@ class Batch:
             is_final=final is not None,
             version=mapping(version),
             has_begun=is_batch or result is not None or version is not None,
+            journal=text(mapping(journal).get("journal")),
         )
         # A task that hands a summary on has neither a version of its own nor a journal.
         known = is_batch or (final is not None and (found.is_merge or bool(found.version)))
@@ -134,7 +132,7 @@ class Batch:
     @property
     def is_running(self) -> bool:
         """Whether Airflow still does something for it."""
-        return self.state not in ENDED_STATES
+        return self.state is None or self.state in UNDER_WAY
 
     @property
     def is_merge(self) -> bool:
@@ -200,7 +198,7 @@ class Batch:
         return text(mapping(self.version.get("rollout")).get("name"))
 
     @property
-    def arms(self) -> tuple[Arm, ...]:
+    def arms(self) -> tuple[BatchArm, ...]:
         """The arms of its rollout, empty without one."""
         rollout = mapping(self.version.get("rollout"))
         baseline, candidate = text(rollout.get("baseline")), text(rollout.get("candidate"))
@@ -209,13 +207,13 @@ class Batch:
         weight = number(rollout.get("weight"))
         share = None if weight is None or weight > 10_000 else weight / 10_000
         return (
-            Arm(
+            BatchArm(
                 name="baseline",
                 snapshot=baseline,
                 weight=None if share is None else 1 - share,
                 outcomes=self._outcomes_of(baseline),
             ),
-            Arm(name="candidate", snapshot=candidate, weight=share, outcomes=self._outcomes_of(candidate)),
+            BatchArm(name="candidate", snapshot=candidate, weight=share, outcomes=self._outcomes_of(candidate)),
         )
 
     def _outcomes_of(self, snapshot: str) -> Outcomes | None:
@@ -225,70 +223,15 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One item of a result manifest.
-
-    :param key: names the item.
-    :param place: where it stood in the manifest of the batch.
-    :param outcome: what became of it.
-    :param snapshot: the version that rendered it.
-    :param variant: its arm of a rollout.
-    :param seconds: from the submission to the finished clip.
-    :param cost: in US dollars.
-    :param code: of the error.
-    :param message: of the error.
-    """
-
-    key: str
-    place: str
-    outcome: ItemOutcome
-    snapshot: str | None
-    variant: str | None
-    seconds: float | None
-    cost: float | None
-    code: str | None
-    message: str | None
-
-    BADGES: ClassVar = {ItemOutcome.SUCCEEDED: "good", ItemOutcome.FAILED: "bad", ItemOutcome.INVALID: "bad"}
-
-    @classmethod
-    def read(cls, value: object) -> Self | None:
-        """An entry, None where it is something else.
-
-        :param value: of one line.
-        """
-        told = mapping(value)
-        key, outcome = text(told.get("key")), text(told.get("outcome"))
-        if key is None or outcome not in list(ItemOutcome) or not _ENTRY_KEYS.issubset(told):
-            return None
-        version, error = mapping(told["version"]), mapping(told["error"])
-        return cls(
-            key=key,
-            place=str(told["place"]),
-            outcome=ItemOutcome(outcome),
-            snapshot=text(version.get("snapshot")),
-            variant=text(version.get("variant")),
-            seconds=number(mapping(told["timing"]).get("seconds")),
-            cost=number(mapping(told["usage"]).get("estimated_cost_usd")),
-            code=text(error.get("code")),
-            message=text(error.get("message")),
-        )
-
-    @property
-    def badge(self) -> str:
-        """Class of the badge that shows its outcome."""
-        return self.BADGES.get(self.outcome, "wait")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
+class BatchCursor:
     """Where a list of batches goes on. Batches come by their run, task and map index, the latest first.
 
     :param is_running: whether among those that run, which come first.
     :param as_of: when the list was begun: what ended later is among those that run, wherever it stands by now.
     :param dag_run_id: number of the last run that was shown.
     :param map_index: of the last one that was shown.
-    :param task_id: of the last one that was shown; empty where those that ended begin.
+    :param task_id: of the last one that was shown; empty where those that ended begin, and where the page before
+        ended with a whole run.
     """
 
     is_running: bool

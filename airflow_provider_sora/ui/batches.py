@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from functools import partial
+from typing import Annotated, Final, NamedTuple
 from urllib.parse import quote
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, status
 from fastapi.responses import Response, StreamingResponse
 
-from airflow_provider_sora.batches.summary import ItemOutcome
+from airflow_provider_sora.batches.summary import LONGEST_NAME, ItemOutcome
 from airflow_provider_sora.exceptions import OutputPathUnavailableError, SoraError
 from airflow_provider_sora.media.text_files import InputFile
 from airflow_provider_sora.ui.access import ReadableDags, reads_dag, reads_xcoms
+from airflow_provider_sora.ui.batch_entries import EntryFilter, codes_of
+from airflow_provider_sora.ui.batch_journal import SoFar, read_so_far
 from airflow_provider_sora.ui.batch_manifest import (
     EntryPage,
     ForeignManifestError,
-    Place,
+    LinePlace,
     checked_copy,
+    checked_lines,
     chunks,
     manifest_file,
     read_page,
 )
 from airflow_provider_sora.ui.batch_queries import batch_page, one_batch
-from airflow_provider_sora.ui.batch_view import STATES, Batch, Mark
+from airflow_provider_sora.ui.batch_view import STATES, Batch, BatchCursor
 from airflow_provider_sora.ui.clip_queries import suggestions
 from airflow_provider_sora.ui.clips import TaskKey
 from airflow_provider_sora.ui.pages import page
-from airflow_provider_sora.ui.reading import in_reader
+from airflow_provider_sora.ui.reading import Patience, in_reader
 
 router = APIRouter()
 
 #: A page about what runs is asked for again after so many seconds.
 REFRESH: Final = 10
+
+#: Seconds that the download of a manifest waits for all of it, as long as its store goes on answering.
+_DOWNLOAD: Final = 120.0
 
 #: No text of a database has a NUL.
 _Name = Annotated[str, Path(pattern=r"^[^\x00]+$")]
@@ -59,7 +66,7 @@ def batches(
         session,
         dag_ids=readable & {dag_id} if dag_id else readable,
         state=state or None,
-        mark=Mark.read(after),
+        cursor=BatchCursor.read(after),
         now=now,
     )
     return page(
@@ -67,6 +74,7 @@ def batches(
         "batches.html",
         batches=found.batches,
         following=found.following,
+        is_cut=found.is_cut,
         dag_id=dag_id,
         dag_ids=sorted(
             {
@@ -100,22 +108,39 @@ def _found(session: SessionDep, dag_id: _Name, run_id: _Name, task_id: _Name, ma
 Found = Annotated[Batch, Depends(_found)]
 
 
+class _Items(NamedTuple):
+    """What is known of the items of a batch; nothing before it began."""
+
+    entries: EntryPage | None = None
+    so_far: SoFar | None = None
+    fault: str | None = None
+
+
 @router.get(_PATH, dependencies=[reads_dag])
 async def batch(
-    request: Request, found: Found, outcome: str = "", position: _Number = 0, offset: _Number = 0
+    request: Request,
+    found: Found,
+    outcome: str = "",
+    variant: Annotated[str, Query(max_length=20)] = "",
+    code: Annotated[str, Query(max_length=LONGEST_NAME)] = "",
+    position: _Number = 0,
+    offset: _Number = 0,
 ) -> Response:
     """One batch, and its items."""
-    wanted = ItemOutcome(outcome) if outcome in list(ItemOutcome) else None
-    entries, fault = None, None
-    if found.is_final or not found.is_running:
-        entries, fault = await in_reader(_entries, found, wanted, Place(position=position, offset=offset))
+    wanted = EntryFilter(
+        outcome=ItemOutcome(outcome) if outcome in list(ItemOutcome) else None,
+        variant=variant or None,
+        code=code or None,
+    )
+    items = await in_reader(_items, found, wanted, LinePlace(position=position, offset=offset))
     return page(
         request,
         "batch.html",
         batch=found,
-        entries=entries,
-        fault=fault,
-        outcome=wanted,
+        task=_task(found),
+        items=items,
+        wanted=wanted,
+        codes=codes_of(() if found.summary is None else found.summary.errors, wanted),
         outcomes=list(ItemOutcome),
         is_first=offset == 0,
         refresh=REFRESH if found.is_running else 0,
@@ -128,7 +153,8 @@ async def manifest(found: Found) -> Response:
     """The result manifest of a batch, as it is."""
     try:
         file = _manifest_of(found)
-        copy = await in_reader(checked_copy, file)
+        lines = Patience(for_all=_DOWNLOAD).reads(file.path, checked_lines(file))
+        copy = await in_reader(checked_copy, lines)
     except ForeignManifestError as error:
         raise HTTPException(status.HTTP_403_FORBIDDEN, str(error)) from error
     except OutputPathUnavailableError as error:
@@ -143,16 +169,24 @@ async def manifest(found: Found) -> Response:
     )
 
 
-def _entries(found: Batch, outcome: ItemOutcome | None, place: Place) -> tuple[EntryPage | None, str | None]:
-    """The entries, or why there are none."""
-    if found.summary is None:
-        return None, None
+def _items(found: Batch, wanted: EntryFilter, place: LinePlace) -> _Items:
+    """Those of its manifest; before there is one, those of its journal."""
+    if not found.is_final and found.journal is not None:
+        so_far = read_so_far(_task(found), found.journal, begun_at=found.start_date, wanted=wanted)
+        return _Items(so_far=so_far)
+    if found.summary is None or (found.is_running and not found.is_final):
+        return _Items()
     try:
-        return read_page(_manifest_of(found), outcome=outcome, place=place), None
+        file = _manifest_of(found)
+        read = partial(read_page, file, wanted=wanted, place=place)
+        return _Items(entries=Patience().call(file.path, read))
     except SoraError as error:
-        return None, str(error)
+        return _Items(fault=str(error))
+
+
+def _task(found: Batch) -> TaskKey:
+    return TaskKey(found.dag_id, found.run_id, found.task_id, found.map_index)
 
 
 def _manifest_of(found: Batch) -> InputFile:
-    address = "" if found.summary is None else found.summary.manifest
-    return manifest_file(TaskKey(found.dag_id, found.run_id, found.task_id, found.map_index), address)
+    return manifest_file(_task(found), "" if found.summary is None else found.summary.manifest)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Self, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
-from airflow_provider_sora.exceptions import SoraError
-from airflow_provider_sora.ui.plain_values import mapping
+from airflow_provider_sora.ui.plain_values import mapping, text
 from airflow_provider_sora.videos.job import JobStatus
-
-#: Entries of manifests that one page looks through at most: a filter that nothing suits must not read them all.
-MAX_ENTRIES: Final = 20_000
 
 #: States in which a task instance may still bring a clip.
 UNDER_WAY: Final = frozenset(
@@ -32,7 +26,7 @@ class Status(StrEnum):
     SUBMITTED = "submitted"
 
 
-class Place(NamedTuple):
+class OrderKey(NamedTuple):
     """A task instance, as the database orders them: the newest run first."""
 
     dag_run_id: int
@@ -49,15 +43,11 @@ class TaskKey(NamedTuple):
     map_index: int = -1
 
 
-#: Reads a manifest: of a task, at an address, from so many bytes on. Each entry comes with the bytes before its end.
-EntriesOf = Callable[[TaskKey, str, int], Iterable[tuple[int, Mapping[str, Any]]]]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """What a task instance left that made a clip, or many.
 
-    :param place: where it is in the order of the database.
+    :param order: where it is in the order of the database.
     :param task: which one it is.
     :param state: its state.
     :param at: when it chose the version.
@@ -65,7 +55,7 @@ class Source:
     :param result: its XCom ``return_value``, None where there is none.
     """
 
-    place: Place
+    order: OrderKey
     task: TaskKey
     state: str | None
     at: datetime
@@ -120,21 +110,26 @@ class Clip:
     @property
     def title(self) -> str:
         """What people know it by."""
-        texts = [text for _, text in self.prompts]
+        texts = [each for _, each in self.prompts]
         return texts[0] if texts else self.item or self.task.task_id
 
     @property
-    def prompts(self) -> list[tuple[str, str]]:
-        """What was asked to be seen, each text with what it is of."""
+    def asked(self) -> list[tuple[str, str]]:
+        """What its author wants to be seen: the prompt, and those of scenes, each text with what it is of."""
         scenes = mapping(self.request.get("storyboard")).get("scenes")
         told = [("Prompt", self.request.get("prompt"))]
         for scene in map(mapping, scenes if isinstance(scenes, list) else ()):
             told.append((f"{scene.get('start')} to {scene.get('end')} s", scene.get("prompt")))
-        told += [
+        return _texts(told)
+
+    @property
+    def prompts(self) -> list[tuple[str, str]]:
+        """All that was asked to be seen or not, and what the server was sent."""
+        more = [
             ("Not to be seen", self.request.get("negative_prompt")),
             ("Sent to the server", self.request.get("sent_prompt")),
         ]
-        return [(name, text) for name, text in told if isinstance(text, str) and text.strip()]
+        return self.asked + _texts(more)
 
     @property
     def details(self) -> list[tuple[str, str]]:
@@ -146,6 +141,7 @@ class Clip:
             ("Made from", source.get("video_id") and f"{source['video_id']} ({source.get('derivation')})"),
             ("Size", self.request.get("size")),
             ("Seed", self.request.get("seed")),
+            ("Seed it was served with", self.request.get("served_seed")),
             ("Style", self.request.get("style")),
             ("Cameos", ", ".join(names)),
             ("Begins with", mapping(self.request.get("input_reference")).get("name")),
@@ -157,6 +153,22 @@ class Clip:
     def snapshot(self) -> str:
         """Which version rendered it."""
         return str(self.version["snapshot"])
+
+    @property
+    def rollout(self) -> str | None:
+        """Name of the rollout that chose its version, None where none did."""
+        return text(mapping(self.version.get("rollout")).get("name"))
+
+    @property
+    def code(self) -> str | None:
+        """The word for what went wrong, None where nothing did."""
+        return text(mapping(self.error).get("code"))
+
+    @property
+    def rendered_in(self) -> float | None:
+        """Seconds that the server took for it; None where it rendered nothing, or did not tell."""
+        seconds = self.timing.get("seconds") if self.status is Status.COMPLETED else None
+        return seconds if isinstance(seconds, int | float) else None
 
     @property
     def served_otherwise(self) -> bool:
@@ -222,146 +234,9 @@ def _clip(
     )
 
 
+def _texts(told: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    return [(name, each) for name, each in told if isinstance(each, str) and each.strip()]
+
+
 def _is_version(value: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping) and isinstance(value.get("snapshot"), str) and "reason" in value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filters:
-    """Which clips are asked for; None for all.
-
-    :param dag_id: of this DAG.
-    :param run_id: of this run.
-    :param task_id: of this task.
-    :param snapshot: rendered by this one.
-    :param variant: of this arm of a rollout.
-    :param status: that came to this.
-    :param since: whose version was chosen at or after this moment.
-    :param until: whose version was chosen before this moment.
-    """
-
-    dag_id: str | None = None
-    run_id: str | None = None
-    task_id: str | None = None
-    snapshot: str | None = None
-    variant: str | None = None
-    status: Status | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def suits(self, clip: Clip) -> bool:
-        """Whether a clip is asked for, by what only its own record tells.
-
-        :param clip: of a task or an item.
-        """
-        return (
-            self.snapshot in (None, clip.snapshot)
-            and self.variant in (None, clip.version.get("variant"))
-            and self.status in (None, clip.status)
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cursor:
-    """Where a page ended.
-
-    :param place: of the last task instance that was looked at.
-    :param offset: bytes of its manifest that were; None where it is done with.
-    """
-
-    place: Place
-    offset: int | None = None
-
-    def encoded(self) -> str:
-        """This cursor for a URL."""
-        text = json.dumps([*self.place, self.offset], separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-    @classmethod
-    def decoded(cls, text: str) -> Self | None:
-        """A cursor of a URL.
-
-        :param text: what :meth:`encoded` gave.
-        :return: None where it is none: the page then begins with the newest.
-        """
-        try:
-            number, task_id, index, offset = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            # Half of a surrogate pair has no other form.
-            is_text = isinstance(task_id, str) and b"\0" not in task_id.encode()
-        except (ValueError, TypeError, RecursionError):
-            return None
-        # Not bool, which is an int too.
-        is_whole = all(type(each) is int and abs(each) < 2**31 for each in (number, index))
-        is_offset = offset is None or (type(offset) is int and 0 <= offset < 2**48)
-        return cls(place=Place(number, task_id, index), offset=offset) if is_text and is_whole and is_offset else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Some clips.
-
-    :param clips: the newest first.
-    :param after: where the next page begins; None where this is the last one.
-    :param unread: of each manifest that could not be read, why.
-    """
-
-    clips: tuple[Clip, ...]
-    after: Cursor | None = None
-    unread: tuple[str, ...] = ()
-
-
-def page_of(
-    sources: Iterable[Source],
-    *,
-    entries_of: EntriesOf,
-    wanted: Filters,
-    size: int,
-    before: Cursor | None = None,
-    is_last: bool = True,
-) -> Page:
-    """The clips of some task instances, those of batches among them.
-
-    :param sources: the newest first, beginning with that of the cursor.
-    :param entries_of: reads the result manifest of a task from so many bytes on, and gives each entry with the bytes
-        before its end; what it raises is told, and its batch left out.
-    :param wanted: which clips.
-    :param size: how many at most.
-    :param before: where the page before this one ended.
-    :param is_last: whether there are no task instances after these.
-    """
-    clips: list[Clip] = []
-    unread: list[str] = []
-    looked_at = 0
-    at = before
-    for source in sources:
-        is_begun = before is not None and source.place == before.place
-        if is_begun and before is not None and before.offset is None:
-            continue
-        begin = (before.offset or 0) if is_begun and before is not None else 0
-        for end, clip in _clips(source, entries_of, begin, unread):
-            if end is not None:
-                looked_at += 1
-            if clip is not None and wanted.suits(clip):
-                if len(clips) == size:
-                    return Page(clips=tuple(clips), after=at, unread=tuple(unread))
-                clips.append(clip)
-            at = Cursor(place=source.place, offset=end)
-            if looked_at >= MAX_ENTRIES:
-                return Page(clips=tuple(clips), after=at, unread=tuple(unread))
-        at = Cursor(place=source.place)
-    return Page(clips=tuple(clips), after=None if is_last else at, unread=tuple(unread))
-
-
-def _clips(
-    source: Source, entries_of: EntriesOf, begin: int, unread: list[str]
-) -> Iterator[tuple[int | None, Clip | None]]:
-    if not source.is_batch:
-        yield None, clip_of(source)
-        return
-    if source.manifest is None:
-        return
-    try:
-        for end, entry in entries_of(source.task, source.manifest, begin):
-            yield end, clip_of_entry(source, entry)
-    except SoraError as error:
-        unread.append(f"{source.task.dag_id}, {source.task.task_id}, {source.task.run_id}: {error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +27,23 @@ if TYPE_CHECKING:
 NEWEST_EVENTS: Final = 2
 
 
+#: Rollouts that are read for one page at most, the newest: of each the auth manager is asked, and that may take another
+#: server to answer.
+MOST_ROLLOUTS: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollouts:
+    """Some rollouts.
+
+    :param known: what the user may see of each, by name.
+    :param is_whole: whether no more were left out than the user may not see.
+    """
+
+    known: Sequence[Known]
+    is_whole: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stored:
     """A rollout, and where its ledger is.
@@ -39,13 +56,16 @@ class Stored:
     known: Known
 
 
-def all_rollouts(session: Session, readable: Collection[str]) -> list[Known]:
-    """Every rollout, by name; of each only as much of its history as tells where it stands.
+def all_rollouts(session: Session, readable: Collection[str], *, may_read: Callable[[int], bool]) -> Rollouts:
+    """The newest 200 rollouts, by name; of each only as much of its history as tells where it stands.
 
     :param session: of the database.
     :param readable: the DAGs that the user may read. What others wrote is left out, as Airflow's own API does it.
+    :param may_read: tells of an asset by its number whether the user may read it; is asked of these 200 only.
     """
-    names = _assets(session)
+    every_name = _assets(session)
+    asked = sorted(every_name, reverse=True)[:MOST_ROLLOUTS]
+    names = {number: every_name[number] for number in sorted(asked, key=every_name.__getitem__) if may_read(number)}
     stores = _stores(session, names)
     newest = _newest(session, names, readable)
     short = [
@@ -55,7 +75,7 @@ def all_rollouts(session: Session, readable: Collection[str]) -> list[Known]:
     ]
     every = _events(session, short, readable) if short else {}
     hidden = _hidden(session, names, readable)
-    return [
+    known = [
         Known.read(
             name,
             every.get(number, newest[number]),
@@ -64,8 +84,9 @@ def all_rollouts(session: Session, readable: Collection[str]) -> list[Known]:
             hidden=hidden.get(number),
             complete=number in every or _is_all(newest[number]),
         )
-        for number, name in sorted(names.items(), key=lambda each: each[1])
+        for number, name in names.items()
     ]
+    return Rollouts(known=known, is_whole=len(every_name) <= MOST_ROLLOUTS)
 
 
 def one_rollout(session: Session, name: str, readable: Collection[str]) -> Stored | None:

@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 
+from airflow_provider_sora.links import PAGE_ROUTE
 from airflow_provider_sora.ui import wording
 from airflow_provider_sora.ui.clips import TaskKey
 
@@ -18,17 +19,25 @@ from airflow_provider_sora.ui.clips import TaskKey
 SECTIONS: Final = {"videos": "Videos", "batches": "Batches", "rollouts": "Rollouts", "snapshots": "Snapshots"}
 
 
-def page(request: Request, template: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
+def page(
+    request: Request,
+    template: str,
+    *,
+    status_code: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **values: Any,
+) -> HTMLResponse:
     """A page.
 
     :param request: what is answered.
     :param template: name of a file in ``templates``.
     :param status_code: of the answer.
+    :param headers: of the answer, beside those that each one has.
     :param values: of the template's variables.
     """
     links = Links(request)
     text = _environment().get_template(template).render(links=links, sections=SECTIONS, **values)
-    return HTMLResponse(text, status_code=status_code)
+    return HTMLResponse(text, status_code=status_code, headers=headers)
 
 
 class Links:
@@ -49,6 +58,14 @@ class Links:
         :param query: parameters; those that are None or empty are left out.
         """
         return self._app + _path(parts) + _query(query)
+
+    def shell(self, *parts: str | int, **query: str | int | None) -> str:
+        """A page of this app with Airflow's own around it: what leaves the tab of a task leads there.
+
+        :param parts: as for :meth:`to`.
+        :param query: as for :meth:`to`.
+        """
+        return f"{self._airflow}/plugin/{PAGE_ROUTE}{self.to(*parts, **query)}"
 
     def content(self, task: TaskKey, part: str, item: str | None = None) -> str:
         """A file of a clip.
@@ -102,8 +119,9 @@ def _environment() -> Environment:
         duration=wording.duration,
         number=wording.number,
         percent=wording.percent,
+        shortened=wording.shortened,
         size=wording.size,
         usd=wording.usd,
-        when=wording.when,
+        when=wording.time_tag,
     )
     return environment

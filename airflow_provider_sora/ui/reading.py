@@ -1,7 +1,12 @@
-"""Threads that wait for disks and stores. Airflow's own routes run in a pool of 40, of which none is used for that."""
+"""Threads in which pages wait for disks and stores.
+
+Airflow's own routes run in a pool of 40, of which none is used for that. Players have threads of their own
+(:mod:`~airflow_provider_sora.ui.players`).
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +20,7 @@ from fastapi import Depends, HTTPException, Request, status
 
 from airflow_provider_sora.exceptions import OutputPathUnavailableError
 
-#: Of all players and pages of this process.
+#: Of all pages of this process.
 _READERS: Final = anyio.CapacityLimiter(8)
 
 #: What pages do not wait for to its end. Not of ``anyio``, which takes a thread that nobody waits for any more for a
@@ -46,8 +51,16 @@ async def in_reader(function: Callable[_P, _T], *arguments: _P.args, **_: _P.kwa
     return await anyio.to_thread.run_sync(function, *arguments, limiter=_READERS)
 
 
+def store_of(address: str) -> str:
+    """What hangs or answers as one: a bucket; of a disk, a part of it.
+
+    :param address: of a file.
+    """
+    return "/".join(address.split("/", 3)[:3])
+
+
 class Patience:
-    """How long a page waits for manifests, from when this is made.
+    """How long a page waits for manifests and other files, from when this is made.
 
     :param for_one: seconds for a piece of one of them.
     :param for_all: seconds for all.
@@ -64,23 +77,34 @@ class Patience:
         :param entries: reads them; does nothing before the first one is asked for.
         :raises OutputPathUnavailableError: they did not come in time, or others from there did not and still do not.
         """
-        # Its bucket; of a disk, a part of it.
-        store = "/".join(address.split("/", 3)[:3])
-        late = OutputPathUnavailableError("Its store did not answer in time. Try again later.")
+        store = store_of(address)
         while True:
-            if store in _HANGING:
-                raise late
-            piece = _LEFT_ALONE.submit(list, islice(entries, _AT_A_TIME))
-            try:
-                read: list[_T] = piece.result(max(0.0, min(self._for_one, self._end - time.monotonic())))
-            except TimeoutError:
-                if not piece.cancel():
-                    _HANGING[store] = piece
-                    piece.add_done_callback(partial(_let_go, store))
-                raise late from None
+            read = self._in_time(store, lambda: list(islice(entries, _AT_A_TIME)), within=self._for_one)
             yield from read
             if len(read) < _AT_A_TIME:
                 return
+
+    def call(self, address: str, function: Callable[[], _T]) -> _T:
+        """What a function reads at once, in a thread that is left alone when all of the time is over.
+
+        :param address: of the file.
+        :param function: reads it.
+        :raises OutputPathUnavailableError: as for :meth:`reads`.
+        """
+        return self._in_time(store_of(address), function, within=math.inf)
+
+    def _in_time(self, store: str, function: Callable[[], _T], *, within: float) -> _T:
+        late = OutputPathUnavailableError("Its store did not answer in time. Try again later.")
+        if store in _HANGING:
+            raise late
+        piece = _LEFT_ALONE.submit(function)
+        try:
+            return piece.result(max(0.0, min(within, self._end - time.monotonic())))
+        except TimeoutError:
+            if not piece.cancel():
+                _HANGING[store] = piece
+                piece.add_done_callback(partial(_let_go, store))
+            raise late from None
 
 
 def _let_go(store: str, piece: Future[Any]) -> None:

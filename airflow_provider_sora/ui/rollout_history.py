@@ -14,8 +14,10 @@ from airflow_provider_sora.rollouts import wording
 from airflow_provider_sora.rollouts.explanation import Recomputation, recomputations
 from airflow_provider_sora.rollouts.known import Known
 from airflow_provider_sora.rollouts.ledger import Entry, State, Transition
+from airflow_provider_sora.rollouts.requirements import required_by
 from airflow_provider_sora.ui.charts import Point, weight_chart
-from airflow_provider_sora.ui.rollout_parts import Badge, Maker, badge_of, maker_of, utc_of
+from airflow_provider_sora.ui.plain_values import moment
+from airflow_provider_sora.ui.rollout_parts import Badge, Maker, Required, badge_of, maker_of, required_of
 from airflow_provider_sora.ui.wording import percent, when
 
 #: An entry with the number of its event.
@@ -61,6 +63,7 @@ class Change:
     :param maker: who.
     :param reason: why.
     :param objections: what spoke against it and was overridden.
+    :param required: what a start rests on.
     :param judged: the verdict of an analysis.
     """
 
@@ -72,6 +75,7 @@ class Change:
     maker: Maker
     reason: str
     objections: Sequence[str] = ()
+    required: Sequence[Required] = ()
     judged: Judged | None = None
 
 
@@ -114,6 +118,7 @@ def changes_of(known: Known, entries: Sequence[Numbered], shown: Sequence[Number
             maker=maker_of(entry.made_by),
             reason=entry.reason,
             objections=[str(each) for each in objections] if isinstance(objections, list) else [],
+            required=required_of(required_by(entry)),
             judged=_judged(again[event]) if event in again else None,
         )
 
@@ -130,7 +135,7 @@ def marks_of(known: Known, run: str | None, entries: Iterable[Numbered]) -> Iter
     mark = known.aborted[run]
     yield Change(
         event=None,
-        at=utc_of(mark.get("made_at")),
+        at=moment(mark.get("made_at")),
         transition=badge_of(Transition.ABORT),
         state=None,
         weight_bp=0,
@@ -149,9 +154,9 @@ def chart_of(known: Known, entries: Sequence[Numbered], *, now: datetime | None)
     points = list(_points(known, entries))
     state = known.ledger.state
     if now is not None and state is not None:
-        if not points and (since := utc_of(state.entered_at)) is not None:
+        if not points and (since := moment(state.entered_at)) is not None:
             points.append(Point(at=since, weight_bp=state.weight_bp, words="from here on, as the checkpoint says"))
-        if points and points[-1].weight_bp != state.weight_bp and (at := utc_of(state.changed_at)) is not None:
+        if points and points[-1].weight_bp != state.weight_bp and (at := moment(state.changed_at)) is not None:
             ended = f"{when(at)}: {wording.status_words(state.status)} by {wording.who(state.made_by)}"
             points.append(Point(at=max(at, points[-1].at), weight_bp=state.weight_bp, words=ended))
     if not points:
@@ -184,7 +189,7 @@ def _weight_after(entry: Entry) -> int | None:
 
 def _made_at(known: Known, event: int, entry: Entry) -> datetime | None:
     """When it was made by its own word; by the database's, where that cannot be."""
-    made, stored = utc_of(entry.made_at), utc_of(known.stored_at.get(event))
+    made, stored = moment(entry.made_at), moment(known.stored_at.get(event))
     is_likely = made is not None and (stored is None or abs(stored - made) <= _LONGEST_TASK)
     return made if is_likely else stored
 

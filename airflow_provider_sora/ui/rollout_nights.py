@@ -13,12 +13,12 @@ from airflow_provider_sora.exceptions import SoraError
 from airflow_provider_sora.rollouts.evidence import Cohort, Stratum
 from airflow_provider_sora.rollouts.intervals import Interval, wilson
 from airflow_provider_sora.ui.charts import interval_chart, scale_of
-from airflow_provider_sora.ui.rollout_parts import utc_of
+from airflow_provider_sora.ui.plain_values import moment
 from airflow_provider_sora.ui.wording import number, percent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class ArmOfNight:
     """What a night showed of one arm.
 
     :param name: ``baseline`` or ``candidate``.
@@ -54,7 +54,7 @@ class Night:
     closed_at: datetime | None
     step: int
     weight_bp: int
-    arms: tuple[Arm, Arm]
+    arms: tuple[ArmOfNight, ArmOfNight]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +98,13 @@ def _night(cohort: Cohort, stratum: Stratum, scale: float) -> Night:
     of_baseline = first.baseline_total, first.baseline_failed, last.baseline_failed
     of_candidate = first.candidate_total, first.candidate_failed, last.candidate_failed
 
-    def arm(place: int, name: str, counts: tuple[int, int, int]) -> Arm:
+    def arm(place: int, name: str, counts: tuple[int, int, int]) -> ArmOfNight:
         share = _shares(stratum)[place]
         words = (
             f"{name}: {percent(share.estimate)} of {number(counts[0])} jobs failed at first, "
             f"{percent(share.lower)} to {percent(share.upper)}"
         )
-        return Arm(
+        return ArmOfNight(
             name=name,
             jobs=counts[0],
             failed_at_first=counts[1],
@@ -116,7 +116,7 @@ def _night(cohort: Cohort, stratum: Stratum, scale: float) -> Night:
         )
 
     return Night(
-        closed_at=utc_of(cohort.closed_at),
+        closed_at=moment(cohort.closed_at),
         step=int(cohort.step) + 1,
         weight_bp=int(stratum.weight_bp),
         arms=(arm(0, "baseline", of_baseline), arm(1, "candidate", of_candidate)),

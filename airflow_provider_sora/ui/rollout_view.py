@@ -19,7 +19,7 @@ from airflow_provider_sora.rollouts.known import Known
 from airflow_provider_sora.rollouts.ledger import State
 from airflow_provider_sora.ui.rollout_history import Change, Numbered, by_run, changes_of, chart_of, marks_of
 from airflow_provider_sora.ui.rollout_nights import Nights, nights_of
-from airflow_provider_sora.ui.rollout_parts import TONES, Badge, Maker, maker_of
+from airflow_provider_sora.ui.rollout_parts import Badge, Maker, Required, badge_of, maker_of, required_of
 
 #: Transitions on one page: each verdict among them is computed again.
 MOST_CHANGES: Final = 25
@@ -51,6 +51,7 @@ class Page:
 
     :param row: as among others.
     :param stands: what becomes of new clips, in a sentence.
+    :param required: what the start of the one in force rests on.
     :param standing: where it stands, None where it was never started or its cohorts cannot be read.
     :param runs: ids of all runs on record, the latest first.
     :param run: id of the one that the following is of, None where there is none.
@@ -63,6 +64,7 @@ class Page:
 
     row: Row
     stands: str
+    required: Sequence[Required]
     standing: Standing | None
     runs: Sequence[str]
     run: str | None
@@ -106,6 +108,7 @@ def page_of(known: Known, *, run: str | None, before: int | None, now: datetime)
     return Page(
         row=_row(known, stands, fault or nights.fault),
         stands=_stands(known),
+        required=required_of(known.required),
         standing=stands,
         runs=list(reversed(runs)),
         run=run,
@@ -143,7 +146,7 @@ def _row(known: Known, stands: Standing | None, fault: str | None) -> Row:
         word += f" ({state.paused_for})"
     return Row(
         name=known.name,
-        status=Badge(word=word, tone=TONES[state.status]),
+        status=badge_of(state.status, shown=word),
         state=state,
         maker=maker_of(state.made_by),
         waits_for="" if stands is None else stands.waits_for,

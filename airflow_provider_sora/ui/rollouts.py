@@ -22,7 +22,15 @@ from airflow_provider_sora.rollouts import by_hand, wording
 from airflow_provider_sora.rollouts.by_hand import Button, Press
 from airflow_provider_sora.rollouts.ledger import Entry, Event, State
 from airflow_provider_sora.ui import ledgers
-from airflow_provider_sora.ui.access import MayWriteAssets, ReadableDags, reads_assets, require_asset, writes_assets
+from airflow_provider_sora.ui.access import (
+    MayWriteAssets,
+    ReadableAssets,
+    ReadableDags,
+    has_right_to_asset,
+    reads_assets,
+    require_asset,
+    writes_assets,
+)
 from airflow_provider_sora.ui.ledgers import Stored
 from airflow_provider_sora.ui.pages import page
 from airflow_provider_sora.ui.rollout_view import overview, page_of
@@ -35,10 +43,11 @@ router = APIRouter()
 
 
 @router.get("/rollouts", dependencies=[reads_assets])
-def rollouts(request: Request, session: SessionDep, readable: ReadableDags) -> HTMLResponse:
+def rollouts(request: Request, session: SessionDep, readable: ReadableDags, may_read: ReadableAssets) -> HTMLResponse:
     """Every rollout."""
-    rows = overview(ledgers.all_rollouts(session, readable), now=datetime.now(UTC))
-    return page(request, "rollouts.html", rows=rows)
+    found = ledgers.all_rollouts(session, readable, may_read=may_read)
+    rows = overview(found.known, now=datetime.now(UTC))
+    return page(request, "rollouts.html", rows=rows, is_whole=found.is_whole, most=ledgers.MOST_ROLLOUTS)
 
 
 @router.get("/rollouts/{name}", dependencies=[reads_assets])
@@ -67,7 +76,7 @@ def rollout(
         "rollout.html",
         shown=shown,
         asset_id=stored.asset_id,
-        may_write=may_write,
+        may_write=may_write and has_right_to_asset(user, stored.asset_id, method="POST"),
         longest_reason=LONGEST_REASON,
     )
 

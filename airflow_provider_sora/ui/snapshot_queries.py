@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from airflow_provider_sora.exceptions import SoraError
 from airflow_provider_sora.hooks.settings import ConnectionSettings
 from airflow_provider_sora.snapshots.catalog import Catalog
 from airflow_provider_sora.ui.batch_summary import Summary
+from airflow_provider_sora.ui.columns import small_json
 from airflow_provider_sora.ui.ledgers import all_rollouts
 from airflow_provider_sora.ui.snapshot_record import Record, RecordTally
 from airflow_provider_sora.ui.snapshot_view import ConnectionNames, RolloutArm
@@ -23,8 +24,12 @@ from airflow_provider_sora.ui.snapshot_view import ConnectionNames, RolloutArm
 #: Results of clips and batches that are read at most: each is one task instance.
 MOST_RESULTS: Final = 250_000
 
-#: Pairs of a task and a snapshot, and connections that are read at most.
-_MOST: Final = 1_000
+#: Pairs of a task and a snapshot, the commonest, and connections that are read at most.
+MOST_PAIRS: Final = 1_000
+_MOST_CONNECTIONS: Final = 1_000
+
+#: Rows that are held at a time: without that, the driver would hold all.
+_AT_A_TIME: Final = 5_000
 
 
 def read_record(session: Session, *, dag_ids: Collection[str], since: datetime, now: datetime) -> Record:
@@ -39,18 +44,20 @@ def read_record(session: Session, *, dag_ids: Collection[str], since: datetime, 
     :param now: the time.
     """
     tally = RecordTally()
-    for row in session.execute(_named(dag_ids, since)):
+    pairs = session.execute(_named(dag_ids, since)).all()
+    for row in pairs[:MOST_PAIRS]:
         tally.named(row.dag_id, row.task_id, row.snapshot, row.tasks)
     read = 0
     # Not the session's way, which would make all rows at once.
-    for dag_id, task_id, batch, *clip in session.connection().execute(_results(dag_ids, since)):
+    results = session.connection().execute(_results(dag_ids, since), execution_options={"yield_per": _AT_A_TIME})
+    for dag_id, task_id, batch, *clip in results:
         read += 1
         summary = None if batch is None else Summary.read(batch)
         if summary is None:
             tally.clip(dag_id, task_id, *clip)
         elif summary.missing_parts is None:
             tally.batch(dag_id, task_id, summary)
-    return tally.record(as_of=now, since=since, is_whole=read < MOST_RESULTS)
+    return tally.record(as_of=now, since=since, is_whole=read < MOST_RESULTS, names_all=len(pairs) <= MOST_PAIRS)
 
 
 def _named(dag_ids: Collection[str], since: datetime) -> Any:
@@ -63,7 +70,8 @@ def _named(dag_ids: Collection[str], since: datetime) -> Any:
     return (
         select(named.dag_id, named.task_id, named.snapshot, func.count().label("tasks"))
         .group_by(named.dag_id, named.task_id, named.snapshot)
-        .limit(_MOST)
+        .order_by(func.count().desc(), named.dag_id, named.task_id, named.snapshot)
+        .limit(MOST_PAIRS + 1)
     )
 
 
@@ -74,7 +82,7 @@ def _results(dag_ids: Collection[str], since: datetime) -> Any:
         select(
             result.dag_id,
             result.task_id,
-            case((told["manifest"].as_string().is_not(None), told)),
+            case((told["manifest"].as_string().is_not(None), small_json(told))),
             told[("version", "snapshot")].as_string(),
             told["video_id"].as_string(),
             told["status"].as_string(),
@@ -100,14 +108,17 @@ def _results(dag_ids: Collection[str], since: datetime) -> Any:
     )
 
 
-def read_rollouts(session: Session, readable: Collection[str]) -> dict[str, list[RolloutArm]]:
+def read_rollouts(
+    session: Session, readable: Collection[str], *, may_read: Callable[[int], bool]
+) -> dict[str, list[RolloutArm]]:
     """Which rollouts name which snapshot, and where they stand.
 
     :param session: of the database.
     :param readable: the DAGs that the user may read; what others wrote of a rollout is left out.
+    :param may_read: tells of an asset by its number whether the user may read it.
     """
     found: dict[str, list[RolloutArm]] = {}
-    for known in all_rollouts(session, readable):
+    for known in all_rollouts(session, readable, may_read=may_read).known:
         if (state := known.ledger.state) is None:
             continue
         status = state.status.value.replace("_", " ")
@@ -129,7 +140,7 @@ def read_connections(session: Session, *, conn_ids: Collection[str], catalog: Ca
         select(Connection)
         .where(Connection.conn_type == "sora", Connection.conn_id.in_(conn_ids))
         .order_by(Connection.conn_id)
-        .limit(_MOST)
+        .limit(_MOST_CONNECTIONS)
     )
     return [_names(each, catalog) for each in rows]
 

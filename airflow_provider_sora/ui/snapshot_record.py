@@ -38,14 +38,16 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True)
 class MixedShare:
-    """What batches with several snapshots tell of one of them: its clips exactly, what they cost only together.
+    """What batches with several snapshots tell of one of them that its own clips do not.
 
     :param batches: how many.
     :param succeeded: clips of this snapshot.
     :param failed: clips of this snapshot.
-    :param cost_of_all: of these batches, all snapshots together, in US dollars; None where not known.
+    :param cost_of_all: what these batches cost beyond what is told of each snapshot's clips, all snapshots together, in
+        US dollars: submissions that brought no clip, and all of batches that an earlier release made. None where not
+        known.
     :param cost_share: the part of it that falls to this snapshot by its number of clips; None where not known.
-    :param video_seconds_share: of the seconds of video, by the same rule.
+    :param video_seconds_share: of the seconds of video of batches that an earlier release made, by the same rule.
     """
 
     batches: int = 0
@@ -69,8 +71,10 @@ class Figures:
     :param batches: batches with this snapshot alone.
     :param batch_medians: least and largest median of these, in seconds; None where not known.
     :param batch_p90s: the same of their 90th percentiles.
-    :param video_seconds: of clips by themselves and of batches with this snapshot alone; None where nothing is known.
-    :param cost: the same, in US dollars, exact by the catalogue's prices; None where nothing is known.
+    :param video_seconds: of clips by themselves, of batches with this snapshot alone, and of its clips in other batches
+        as far as these tell it; None where nothing is known.
+    :param cost: the same, in US dollars, exact by the catalogue's prices; None where nothing is known. Of its clips in
+        batches with other snapshots too, what those cost that succeeded.
     :param unpriced: clips and batches whose cost is not known, and is in none of the sums.
     :param mixed: of batches with several snapshots.
     """
@@ -104,6 +108,7 @@ class Record:
     :param as_of: when this was read.
     :param since: where the period begins.
     :param is_whole: whether all was read; else the figures are of a part.
+    :param names_all: whether all tasks that named a snapshot were read; else those are missing that named one least.
     """
 
     figures: Mapping[str, Figures]
@@ -111,6 +116,7 @@ class Record:
     as_of: datetime
     since: datetime
     is_whole: bool = True
+    names_all: bool = True
 
 
 class RecordTally:
@@ -185,12 +191,13 @@ class RecordTally:
             self._told[dag_id, task_id, snapshot] += 1
             self._ended[dag_id, task_id, snapshot] += outcomes.ended
 
-    def record(self, *, as_of: datetime, since: datetime, is_whole: bool) -> Record:
+    def record(self, *, as_of: datetime, since: datetime, is_whole: bool, names_all: bool = True) -> Record:
         """What was counted.
 
         :param as_of: when it was read.
         :param since: where the period begins.
         :param is_whole: whether all was read.
+        :param names_all: whether all tasks that named a snapshot were.
         """
         gathered: dict[str, _Gathered] = {}
         for rank, snapshot, seconds, video_seconds, cost in self._clips.values():
@@ -215,6 +222,7 @@ class RecordTally:
             as_of=as_of,
             since=since,
             is_whole=is_whole,
+            names_all=names_all,
         )
 
 
@@ -242,7 +250,12 @@ class _Gathered:
     def add_batch(self, snapshot: str, summary: Summary) -> None:
         if len(summary.snapshots) > 1 or snapshot in (OTHER, UNKNOWN):
             self._mixed.append((snapshot, summary))
-            self._unpriced += summary.spent["estimated_cost_usd"] is None
+            own = summary.snapshots[snapshot]
+            if own.cost is not None:
+                self._costs.append(own.cost)
+            if own.video_seconds is not None:
+                self._video_seconds.append(own.video_seconds)
+            self._unpriced += summary.spent["estimated_cost_usd"] is None and own.cost is None
             return
         self._alone.append(summary)
         if (video_seconds := summary.usage["video_seconds"]) is not None:
@@ -276,15 +289,26 @@ class _Gathered:
                 batches=len(mixed),
                 succeeded=sum(each.succeeded for each in mixed),
                 failed=sum(each.failed for each in mixed),
-                cost_of_all=_sum(summary.spent["estimated_cost_usd"] for _, summary in self._mixed),
-                cost_share=_sum(
-                    _share(snapshot, summary, summary.spent["estimated_cost_usd"]) for snapshot, summary in self._mixed
-                ),
+                cost_of_all=_sum(_untold_cost(summary) for _, summary in self._mixed),
+                cost_share=_sum(_share(snapshot, summary, _untold_cost(summary)) for snapshot, summary in self._mixed),
                 video_seconds_share=_sum(
-                    _share(snapshot, summary, summary.usage["video_seconds"]) for snapshot, summary in self._mixed
+                    _share(snapshot, summary, _untold_seconds(summary)) for snapshot, summary in self._mixed
                 ),
             ),
         )
+
+
+def _untold_cost(summary: Summary) -> float | None:
+    """What a batch cost beyond what is told of each of its snapshots."""
+    spent = summary.spent["estimated_cost_usd"]
+    told = _sum(each.cost for each in summary.snapshots.values()) or 0.0
+    return None if spent is None else max(spent - told, 0.0)
+
+
+def _untold_seconds(summary: Summary) -> float | None:
+    seconds = summary.usage["video_seconds"]
+    told = _sum(each.video_seconds for each in summary.snapshots.values()) or 0.0
+    return None if seconds is None else max(seconds - told, 0.0)
 
 
 def _share(snapshot: str, summary: Summary, amount: float | None) -> float | None:

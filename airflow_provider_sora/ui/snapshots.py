@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from airflow_provider_sora.exceptions import CatalogError
 from airflow_provider_sora.hooks.sora import configured_catalog
 from airflow_provider_sora.snapshots.catalog import Catalog
-from airflow_provider_sora.ui.access import ReadableDags, reads_xcoms
+from airflow_provider_sora.ui.access import ReadableAssets, ReadableDags, reads_xcoms
 from airflow_provider_sora.ui.pages import page
 from airflow_provider_sora.ui.snapshot_queries import read_connections, read_record, read_rollouts
 from airflow_provider_sora.ui.snapshot_record import Record
@@ -107,6 +107,7 @@ def snapshots(
     readable: ReadableDags,
     readable_connections: ReadableConnections,
     reads_rollouts: ReadsRollouts,
+    may_read: ReadableAssets,
 ) -> Response:
     """Every snapshot that is known or was used."""
     catalog, fault = _catalog()
@@ -116,7 +117,7 @@ def snapshots(
         else read_connections(session, conn_ids=readable_connections, catalog=catalog)
     )
     record = _records.get(session, frozenset(readable))
-    rollouts = read_rollouts(session, readable) if reads_rollouts else {}
+    rollouts = read_rollouts(session, readable, may_read=may_read) if reads_rollouts else {}
     made = cards(catalog, connections, rollouts, record, today=datetime.now(UTC).date())
     shown = most_used(made)
     return page(

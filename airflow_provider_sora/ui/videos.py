@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, NamedTuple
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from airflow_provider_sora.exceptions import SoraError
 from airflow_provider_sora.ui.access import ReadableDags, logged_in, reads_xcoms
 from airflow_provider_sora.ui.batch_manifest import entries_of
-from airflow_provider_sora.ui.clip_queries import sources, suggestions
-from airflow_provider_sora.ui.clips import Cursor, Filters, Source, Status, page_of
+from airflow_provider_sora.ui.clip_counts import Count
+from airflow_provider_sora.ui.clip_filters import PAGE_SIZES, Chosen, Filters
+from airflow_provider_sora.ui.clip_pages import ClipPage, Cursor, clip_page
+from airflow_provider_sora.ui.clip_queries import MOST_LOOKED_INTO, Found, count, sources, suggestions
+from airflow_provider_sora.ui.clips import Source, Status, TaskKey
 from airflow_provider_sora.ui.pages import Links, page
+from airflow_provider_sora.ui.plain_values import mapping
 from airflow_provider_sora.ui.reading import Patience, in_reader
 
 router = APIRouter()
 
-#: Clips on one page.
-PAGE_SIZE: Final = 24
-
-#: Task instances that are looked at: that of the cursor too, and one more tells whether there are others.
-_LIMIT: Final = PAGE_SIZE + 2
+#: Task instances that are looked at beside those of a page: that of the cursor, and one that tells of others.
+_MORE: Final = 2
 
 
 class _Asked(NamedTuple):
     """Which clips are asked for, and what the database has of them."""
 
-    chosen: Mapping[str, str]
+    chosen: Chosen
     wanted: Filters
     cursor: Cursor | None
-    sources: list[Source]
+    found: Found
+    counted: Count | None
     dag_ids: list[str]
     snapshots: list[str]
 
@@ -43,45 +45,27 @@ def first_page(request: Request) -> Response:
     return RedirectResponse(Links(request).to("videos"))
 
 
+# By itself: FastAPI takes a model of a query apart only where it is alone.
+def _chosen(chosen: Annotated[Chosen, Query()]) -> Chosen:
+    return chosen
+
+
 def _asked(
     session: SessionDep,
     readable: ReadableDags,
-    dag_id: Annotated[str, Query(max_length=250)] = "",
-    run_id: Annotated[str, Query(max_length=250)] = "",
-    task_id: Annotated[str, Query(max_length=250)] = "",
-    snapshot: Annotated[str, Query(max_length=250)] = "",
-    variant: Annotated[str, Query(max_length=20)] = "",
-    status: Annotated[str, Query(max_length=20)] = "",
-    since: Annotated[str, Query(max_length=10)] = "",
-    until: Annotated[str, Query(max_length=10)] = "",
+    chosen: Annotated[Chosen, Depends(_chosen)],
     before: Annotated[str, Query(max_length=1000)] = "",
 ) -> _Asked:
-    wanted = Filters(
-        dag_id=dag_id or None,
-        run_id=run_id or None,
-        task_id=task_id or None,
-        snapshot=snapshot or None,
-        variant=variant or None,
-        status=Status(status) if status in set(Status) else None,
-        since=_midnight(since),
-        until=_midnight(until, days_later=1),
-    )
+    wanted, limit = chosen.filters, chosen.page_size + _MORE
     cursor = Cursor.decoded(before) if before else None
-    found = sources(session, dag_ids=readable, wanted=wanted, before=cursor, limit=_LIMIT)
+    found = sources(session, dag_ids=readable, wanted=wanted, before=cursor, limit=limit)
+    # What is all on the first page is counted there.
+    is_all = cursor is None and len(found.sources) < limit and not any(each.is_batch for each in found.sources)
+    counted = None if is_all else count(session, dag_ids=readable, wanted=wanted)
     dag_ids, snapshots = suggestions(session, dag_ids=readable)
     # What is read of manifests may take its time, and the database is not needed any more.
     session.close()
-    chosen = {
-        "dag_id": dag_id,
-        "run_id": run_id,
-        "task_id": task_id,
-        "snapshot": snapshot,
-        "variant": variant,
-        "status": status,
-        "since": since,
-        "until": until,
-    }
-    return _Asked(chosen, wanted, cursor, found, dag_ids, sorted({*snapshots, *([snapshot] if snapshot else [])}))
+    return _Asked(chosen, wanted, cursor, found, counted, dag_ids, snapshots)
 
 
 @router.get("/videos", dependencies=[reads_xcoms])
@@ -91,31 +75,51 @@ async def videos(request: Request, asked: Annotated[_Asked, Depends(_asked)]) ->
 
 
 def _page(request: Request, asked: _Asked, patience: Patience) -> Response:
-    shown = page_of(
-        asked.sources,
-        entries_of=lambda task, address, offset: patience.reads(address, entries_of(task, address, offset)),
+    others = _of_others(asked.found.sources, asked.wanted.rollout)
+
+    def read(task: TaskKey, address: str, offset: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        try:
+            yield from patience.reads(address, entries_of(task, address, offset))
+        except SoraError:
+            # Nobody misses anything.
+            if task not in others:
+                raise
+
+    shown = clip_page(
+        asked.found.sources,
+        entries_of=read,
         wanted=asked.wanted,
-        size=PAGE_SIZE,
+        size=asked.chosen.page_size,
         before=asked.cursor,
-        is_last=len(asked.sources) < _LIMIT,
+        end=asked.found.end,
     )
     return page(
         request,
         "videos.html",
         shown=shown,
+        total=_total(shown, asked.counted),
         chosen=asked.chosen,
-        is_filtered=any(asked.chosen.values()),
         is_first=asked.cursor is None,
         dag_ids=asked.dag_ids,
         snapshots=asked.snapshots,
         statuses=list(Status),
+        page_sizes=PAGE_SIZES,
+        most_looked_into=MOST_LOOKED_INTO,
     )
 
 
-def _midnight(text: str, *, days_later: int = 0) -> datetime | None:
-    """The beginning of a day, or of one after it; None where the calendar has no such day."""
-    try:
-        day = date.fromisoformat(text) + timedelta(days=days_later)
-    except (ValueError, OverflowError):
-        return None
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+def _of_others(sources: Iterable[Source], rollout: str | None) -> frozenset[TaskKey]:
+    """Batches whose own record says that another rollout than the wanted one chose their versions, or none did."""
+    if rollout is None:
+        return frozenset()
+    told = ((source.task, mapping(source.version)) for source in sources)
+    return frozenset(
+        task for task, version in told if "rollout" in version and mapping(version["rollout"]).get("name") != rollout
+    )
+
+
+def _total(shown: ClipPage, counted: Count | None) -> Count | None:
+    """How many suit, None where that is not known: it never says less than what is there to be seen."""
+    if shown.after is None:
+        return None if shown.unread else Count(clips=shown.last)
+    return counted if counted is not None and (counted.is_more or counted.clips > shown.last) else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from markupsafe import Markup
+
 from airflow_provider_sora.ui import plain_values
 
 #: What stands where nothing is known.
@@ -20,6 +22,31 @@ def when(value: object) -> str:
     """
     found = _moment(value)
     return NOTHING if found is None else f"{found:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def time_tag(value: object) -> Markup | str:
+    """A moment as HTML: in UTC, which our script shows in the time zone that one has chosen in Airflow.
+
+    :param value: as for :func:`when`.
+    """
+    found = _moment(value)
+    if found is None:
+        return NOTHING
+    return Markup('<time datetime="{}">{}</time>').format(f"{found:%Y-%m-%dT%H:%M:%SZ}", when(found))
+
+
+def shortened(value: object, most: int = 160) -> str:
+    """The beginning of a text.
+
+    :param value: the text; anything else is not known.
+    :param most: characters, after which it is cut between two words where it has some.
+    """
+    if not isinstance(value, str) or not value.strip():
+        return NOTHING
+    if len(value) <= most:
+        return value
+    cut = value[:most].rstrip()
+    return f"{cut.rpartition(' ')[0] or cut} …"
 
 
 def day(value: object) -> str:

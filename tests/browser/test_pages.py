@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from airflow_stack import AirflowStack
@@ -53,7 +55,10 @@ def scrolls_sideways(page: Page) -> bool:
 class TestTheSection:
     def test_is_in_the_navigation_and_shows_the_videos(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
         page.goto("/")
-        page.get_by_role("link", name="Sora").click()
+        page.get_by_role("link", name="Sora", exact=True).click()
+        # Now that the address is known, Airflow makes the frame anew, somewhen.
+        page.wait_for_url(lambda url: url.endswith("/plugin/sora/sora/videos"))
+        page.reload()
         card = frame(page).locator("article", has_text="A kite over the sea").first
         card.wait_for()
         assert card.get_by_text("completed").is_visible()
@@ -63,7 +68,7 @@ class TestTheSection:
         assert film.evaluate(shown)
 
     def test_filters(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
-        page.goto("/plugin/sora")
+        page.goto("/plugin/sora/sora/videos")
         inner = frame(page)
         inner.get_by_label("DAG").select_option("page_clips")
         inner.get_by_role("link", name="Show all").wait_for()
@@ -71,10 +76,51 @@ class TestTheSection:
         inner.get_by_label("Status").select_option("failed")
         inner.get_by_text("No video suits these filters.").wait_for()
 
+    def test_has_no_empty_filters_in_its_address(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
+        page.goto("/plugin/sora/sora/videos")
+        inner = frame(page)
+        inner.get_by_label("Words of the prompt").fill("kite sea")
+        inner.get_by_label("Words of the prompt").press("Enter")
+        inner.get_by_role("link", name="Show all").wait_for()
+        assert urlsplit(page.frames[-1].url).query == "q=kite+sea"
+        assert inner.locator("article").count() == 1
+
+    def test_says_times_in_the_zone_that_one_has_chosen_in_airflow(
+        self, page: Page, clips: DagRun, complaints: list[str]
+    ) -> None:
+        page.goto("/")
+        # As its own choice of a zone does.
+        page.evaluate("localStorage.setItem('timezone', JSON.stringify('Asia/Kolkata'))")
+        page.goto("/plugin/sora/sora/videos")
+        inner = frame(page)
+        time = inner.locator("article time").first
+        time.wait_for()
+        moment = datetime.fromisoformat(str(time.get_attribute("datetime")))
+        in_kolkata = moment.astimezone(ZoneInfo("Asia/Kolkata"))
+        assert time.inner_text().startswith(f"{in_kolkata:%Y-%m-%d %H:%M:%S} ")
+        assert time.inner_text().endswith(" ago)")
+        assert str(time.get_attribute("title")).startswith(f"{moment:%Y-%m-%d %H:%M:%S} UTC, ")
+        page.evaluate("localStorage.setItem('timezone', JSON.stringify('UTC'))")
+        page.frames[-1].wait_for_function(
+            "told => document.querySelector('article time').textContent.startsWith(told)",
+            arg=f"{moment:%Y-%m-%d %H:%M:%S} ",
+        )
+
+    def test_leads_from_a_clip_to_the_next_one_and_back(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
+        page.goto("/plugin/sora/sora/videos?dag_id=page_clips")
+        inner = frame(page)
+        inner.locator("article").first.get_by_role("link").last.click()
+        inner.get_by_role("link", name="Next").click()
+        inner.get_by_role("link", name="Previous").wait_for()
+        assert inner.get_by_role("link", name="Next").count() == 0
+        inner.get_by_role("link", name="The list, filtered").click()
+        inner.get_by_role("link", name="Show all").wait_for()
+        assert urlsplit(page.frames[-1].url).query == "dag_id=page_clips"
+
     def test_shows_what_a_prompt_says_and_does_not_do_it(
         self, page: Page, clips: DagRun, complaints: list[str]
     ) -> None:
-        page.goto("/plugin/sora")
+        page.goto("/plugin/sora/sora/videos")
         inner = frame(page)
         inner.get_by_label("DAG").select_option("page_clips")
         inner.get_by_role("link", name=HOSTILE).last.click()
@@ -88,14 +134,13 @@ class TestTheSection:
         self, section: str, width: int, page: Page, clips: DagRun, complaints: list[str], tmp_path: Path
     ) -> None:
         page.set_viewport_size({"width": width, "height": 900})
-        page.goto("/plugin/sora")
-        frame(page).get_by_role("link", name=section.capitalize(), exact=True).click()
+        page.goto(f"/plugin/sora/sora/{section}")
         frame(page).locator("a[aria-current=page]", has_text=section.capitalize()).wait_for()
         page.screenshot(path=tmp_path / "page.png")
         assert not scrolls_sideways(page)
 
     def test_is_dark_as_airflow_is(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
-        page.goto("/plugin/sora")
+        page.goto("/plugin/sora/sora/videos")
         frame(page).locator("article").first.wait_for()
         brightness = "parseInt(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])"
         assert page.frames[-1].evaluate(brightness) > 200
@@ -122,13 +167,37 @@ class TestAClip:
         assert at == [6, 8]
 
     def test_leads_to_its_task_in_airflow(self, page: Page, clips: DagRun) -> None:
-        page.goto("/plugin/sora")
+        page.goto("/plugin/sora/sora/videos")
         inner = frame(page)
         inner.get_by_label("DAG").select_option("page_clips")
         inner.get_by_role("link", name="A kite over the sea").last.click()
         inner.get_by_role("link", name="render [0]").click()
         page.wait_for_url(lambda url: "/tasks/render/mapped/0" in url)
         page.get_by_role("link", name="Rendered Templates").wait_for()
+
+    def test_leads_out_of_the_tab_of_its_task_to_its_snapshot(self, page: Page, clips: DagRun) -> None:
+        page.goto(f"/dags/page_clips/runs/{quote(clips.run_id, safe='')}/tasks/render/mapped/0/plugin/sora-task")
+        inner = frame(page)
+        inner.get_by_role("link", name="sora-2", exact=False).first.click()
+        page.wait_for_url(lambda url: "/plugin/sora/sora/snapshots" in url)
+        frame(page).locator("a[aria-current=page]", has_text="Snapshots").wait_for()
+
+    def test_has_its_sidecar_as_a_page(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
+        page.goto(f"/dags/page_clips/runs/{quote(clips.run_id, safe='')}/tasks/render/mapped/0/plugin/sora-task")
+        inner = frame(page)
+        inner.get_by_role("link", name="Sidecar").click()
+        inner.locator("pre", has_text="A kite over the sea").wait_for()
+        assert inner.get_by_role("navigation", name="Sora").count() == 0
+        inner.get_by_role("link", name="The video").click()
+        inner.locator(".player video").wait_for()
+
+    def test_suits_a_narrow_page(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
+        page.set_viewport_size({"width": 420, "height": 900})
+        page.goto(f"/plugin/sora/sora/tasks/page_clips/{quote(clips.run_id, safe='')}/render/0")
+        frame(page).locator(".player video").wait_for()
+        assert not scrolls_sideways(page)
+        facts = "getComputedStyle(document.querySelector('dl.facts')).gridTemplateColumns.split(' ').length"
+        assert page.frames[-1].evaluate(facts) == 1
 
     def test_has_its_sidecar(self, page: Page, clips: DagRun, airflow_stack: AirflowStack) -> None:
         path = f"/sora/content/page_clips/{quote(clips.run_id, safe='')}/render/0/sidecar"

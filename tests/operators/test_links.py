@@ -16,9 +16,22 @@ from task_double import TaskInstanceDouble, defer_task, fire, resume_task, run_t
 
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.get_provider_info import get_provider_info
-from airflow_provider_sora.links import SoraJobLink, SoraManifestLink, SoraSidecarLink, SoraVideoLink, page_url
+from airflow_provider_sora.links import (
+    SoraBlindReportLink,
+    SoraJobLink,
+    SoraManifestLink,
+    SoraReportLink,
+    SoraRolloutLink,
+    SoraSidecarLink,
+    SoraVideoLink,
+    page_url,
+    report_url,
+)
 from airflow_provider_sora.operators.batch import SoraBatchOperator, SoraMergeBatchesOperator
 from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
+from airflow_provider_sora.operators.evaluation import SoraCompareSnapshotsOperator
+from airflow_provider_sora.operators.review import BlindReviewOperator, form
+from airflow_provider_sora.operators.rollout import SoraStartRolloutOperator
 from airflow_provider_sora.operators.video import (
     SoraDownloadVideoOperator,
     SoraEditVideoOperator,
@@ -27,6 +40,7 @@ from airflow_provider_sora.operators.video import (
     SoraRemixVideoOperator,
     SoraStoryboardOperator,
 )
+from airflow_provider_sora.rollouts import Rollout, Step
 
 PAGE = "/plugin/sora/sora/tasks/launch/manual__2026/render/-1"
 VIDEO, JOB, SIDECAR = SoraVideoLink().xcom_key, SoraJobLink().xcom_key, SoraSidecarLink().xcom_key
@@ -89,6 +103,13 @@ class TestThePageOfATask:
         operator = generate(wait_for_completion=False)
         run_task(operator)
         assert links(operator)["Video"] == f"{path}/plugin/sora{path}/sora/tasks/launch/manual__2026/render/-1"
+
+
+class TestTheReportOfAComparison:
+    @pytest.mark.parametrize(("blind", "query"), [(True, "?blind=1"), (False, "")])
+    def test_has_a_page_of_its_own(self, blind: bool, query: str) -> None:
+        url = report_url(dag_id="launch", run_id="manual__a+b/c", task_id="it's (x)", map_index=-1, blind=blind)
+        assert url == f"/sora/reports/launch/manual__a%2Bb%2Fc/it%27s%20%28x%29/-1{query}"
 
 
 class TestAClip:
@@ -221,6 +242,16 @@ class TestOtherTasks:
         assert ti.xcoms[JOB].endswith(f"/videos/{result['scenes'][-1]['video_id']}")
         assert links(operator) == {"Video": PAGE, "Job at the server": "", "Sidecar": f"{PAGE}#sidecar"}
 
+    def test_a_review_links_the_report_that_names_no_side(self) -> None:
+        review = BlindReviewOperator(task_id="review", compared_by="compare", reviews=["review"], params=form())
+        assert links(review) == {"Blind report": "/sora/reports/launch/manual__2026/compare/-1?blind=1"}
+
+    def test_a_transition_links_the_page_of_its_rollout(self) -> None:
+        steps = [Step("10%"), Step("100%")]
+        plan = Rollout("hero-clips", baseline="sora-2-2025-10-06", candidate="sora-2-2025-12-08", steps=steps)
+        start = SoraStartRolloutOperator(task_id="start", rollout=plan)
+        assert links(start) == {"Rollout": "/plugin/sora/sora/rollouts/hero-clips"}
+
 
 class TestAirflow:
     OPERATORS = (
@@ -232,11 +263,22 @@ class TestAirflow:
         SoraDownloadVideoOperator,
         SoraBatchOperator,
         SoraMergeBatchesOperator,
+        SoraCompareSnapshotsOperator,
+        BlindReviewOperator,
+        SoraStartRolloutOperator,
     )
 
     def test_is_told_of_each_link_of_each_operator(self) -> None:
         used = {type(link) for operator in self.OPERATORS for link in operator.operator_extra_links}
-        assert used == {SoraVideoLink, SoraJobLink, SoraSidecarLink, SoraManifestLink}
+        assert used == {
+            SoraVideoLink,
+            SoraJobLink,
+            SoraSidecarLink,
+            SoraManifestLink,
+            SoraReportLink,
+            SoraBlindReportLink,
+            SoraRolloutLink,
+        }
         told: Any = get_provider_info()["extra-links"]
         assert set(told) == {f"{link.__module__}.{link.__qualname__}" for link in used}
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.utils.state import TaskInstanceState
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from metadata_rows import result
@@ -12,7 +12,7 @@ from metadata_rows import result
 from airflow_provider_sora.batches.progress import progress_line
 from airflow_provider_sora.batches.summary import ItemOutcome, Tally, blank_entry
 from airflow_provider_sora.ui.batch_summary import Outcomes, Summary
-from airflow_provider_sora.ui.batch_view import STATES, Batch, Entry, Mark
+from airflow_provider_sora.ui.batch_view import STATES, Batch, BatchCursor
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
 
@@ -66,7 +66,7 @@ class TestSummaries:
         assert told is not None
         assert (told.total, told.succeeded, told.without_clip, told.open) == (2, 1, 1, 0)
         assert told.errors == {"internal_error": 1}
-        assert told.snapshots == {"sora-2-2025-12-08": Outcomes(succeeded=1, failed=1)}
+        assert told.snapshots == {"sora-2-2025-12-08": Outcomes(succeeded=1, failed=1, video_seconds=4, cost=0.4)}
         assert told.render_seconds["p50"] == 41.2
         assert (told.stopped_by, told.stopped_because) == ("deadline", "Over.")
 
@@ -143,6 +143,13 @@ class TestBatches:
             assert found is not None
             assert found.age(NOW + timedelta(hours=1)) is None
 
+    def test_every_state_of_airflow_is_under_way_or_over(self) -> None:
+        over = {"success", "failed", "skipped", "upstream_failed", "removed"}
+        for state in TaskInstanceState:
+            found = read(state=state.value)
+            assert found is not None
+            assert found.is_running is (state.value not in over)
+
     @pytest.mark.parametrize(
         ("state", "name"),
         [("success", "succeeded"), ("failed", "failed"), ("running", "running"), ("up_for_retry", "up for retry")],
@@ -186,7 +193,8 @@ class TestBatches:
         assert found is not None
         baseline, candidate = found.arms
         assert (baseline.name, baseline.weight, baseline.outcomes) == ("baseline", 0.75, Outcomes())
-        assert (candidate.name, candidate.weight, candidate.outcomes) == ("candidate", 0.25, Outcomes(succeeded=1))
+        assert (candidate.name, candidate.weight) == ("candidate", 0.25)
+        assert candidate.outcomes == Outcomes(succeeded=1, video_seconds=4, cost=0.4)
 
     def test_an_arm_that_may_be_among_the_others_has_no_counts(self) -> None:
         arms = {"name": "hero", "weight": 2500, "baseline": "sora-2-2025-10-06", "candidate": "sora-2-2025-12-08"}
@@ -195,6 +203,15 @@ class TestBatches:
         assert found is not None
         assert [arm.outcomes for arm in found.arms] == [None, None]
 
+    @pytest.mark.parametrize(
+        ("told", "journal"),
+        [({"journal": "/v/j"}, "/v/j"), ({"journal": 7}, None), (None, None), ("x", None), ({"journal": ""}, None)],
+    )
+    def test_its_state_says_where_its_journal_is(self, told: object, journal: str | None) -> None:
+        found = read(state="running", result=None, is_batch=True, journal=told)
+        assert found is not None
+        assert found.journal == journal
+
     @given(ANYTHING, ANYTHING, ANYTHING)
     def test_whatever_stands_there_it_can_be_shown(self, told: object, version: object, progress: object) -> None:
         found = read(result=told, version=version, progress=progress, is_batch=True)
@@ -202,29 +219,7 @@ class TestBatches:
         assert (found.snapshots, found.arms, found.rollout) is not None
 
 
-class TestEntries:
-    def test_what_a_batch_writes_is_read(self) -> None:
-        told = Entry.read(json.loads(json.dumps(entry("a", "succeeded", variant="candidate"))))
-        assert told is not None
-        assert (told.key, told.outcome, told.variant, told.seconds, told.cost) == (
-            "a",
-            ItemOutcome.SUCCEEDED,
-            "candidate",
-            41.2,
-            0.4,
-        )
-
-    def test_an_item_that_was_not_begun_is_read(self) -> None:
-        told = Entry.read(_left("a"))
-        assert told is not None
-        assert (told.outcome, told.code, told.message) == (ItemOutcome.LEFT, "deadline", "It is over.")
-
-    @pytest.mark.parametrize("value", [None, "x", [], {"key": "a", "outcome": "succeeded"}, {"root": "x"}])
-    def test_another_shape_is_none(self, value: object) -> None:
-        assert Entry.read(value) is None
-
-
-class TestMarks:
+class TestCursors:
     @given(
         st.booleans(),
         st.timedeltas(min_value=timedelta(days=-1000), max_value=timedelta(days=60_000)).map(lambda each: NOW + each),
@@ -232,15 +227,17 @@ class TestMarks:
         st.integers(-1, 999_999_999),
         st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=250),
     )
-    def test_a_mark_is_read_as_it_was_written(
+    def test_one_is_read_as_it_was_written(
         self, is_running: bool, as_of: datetime, dag_run_id: int, map_index: int, task_id: str
     ) -> None:
-        mark = Mark(is_running=is_running, as_of=as_of, dag_run_id=dag_run_id, map_index=map_index, task_id=task_id)
-        assert Mark.read(str(mark)) == mark
+        cursor = BatchCursor(
+            is_running=is_running, as_of=as_of, dag_run_id=dag_run_id, map_index=map_index, task_id=task_id
+        )
+        assert BatchCursor.read(str(cursor)) == cursor
 
     @pytest.mark.parametrize("told", [None, "", "x", "r.1.2", "r.1.2.3.a\0b", "e.99999999999999999.1.1.a"])
     def test_another_text_is_none(self, told: str | None) -> None:
-        assert Mark.read(told) is None
+        assert BatchCursor.read(told) is None
 
 
 def _left(key: str) -> dict[str, Any]:

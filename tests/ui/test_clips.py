@@ -2,83 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from clip_sources import AT, batch, source
 from hypothesis import given
 from hypothesis import strategies as st
 from metadata_rows import result
 
-from airflow_provider_sora.exceptions import ConfigurationError
-from airflow_provider_sora.ui import clips
-from airflow_provider_sora.ui.clips import (
-    Clip,
-    Cursor,
-    EntriesOf,
-    Filters,
-    Page,
-    Place,
-    Source,
-    Status,
-    TaskKey,
-    clip_of,
-    clip_of_entry,
-    page_of,
-)
-
-AT = datetime(2026, 11, 23, tzinfo=UTC)
-
-
-def source(number: int = 1, *, left: object = None, state: str = "success", **changes: Any) -> Source:
-    """What a task left: by default a clip of its own."""
-    made = result(**changes)
-    return Source(
-        place=Place(number, "render", -1),
-        task=TaskKey("films", f"run-{number}", "render"),
-        state=state,
-        at=AT,
-        version=made["version"],
-        result=made if left is None else left,
-    )
-
-
-def batch(number: int, count: int) -> Source:
-    """What a batch left whose manifest has so many entries."""
-    return source(number, left={"items": count, "manifest": f"s3://videos/{number}-{count}.jsonl"})
-
-
-def entries_of(task: TaskKey, uri: str, offset: int) -> Iterable[tuple[int, dict[str, Any]]]:
-    """The entries of the manifest of :func:`batch`, of ten bytes each."""
-    name = uri.rpartition("/")[2].partition(".")[0]
-    for number in range(offset // 10, int(name.partition("-")[2])):
-        variant = "candidate" if number % 3 == 0 else "baseline"
-        yield 10 * number + 10, {**result(variant=variant), "key": f"{name}/{number}", "outcome": "succeeded"}
-
-
-def all_pages(
-    sources: list[Source], *, size: int, limit: int, wanted: Filters | None = None, reads: EntriesOf = entries_of
-) -> list[Page]:
-    """Every page, as a browser goes through them while the database gives so many task instances at a time."""
-    pages: list[Page] = []
-    before = None
-    while not pages or pages[-1].after is not None:
-        before = pages[-1].after if pages else None
-        found = [each for each in sources if before is None or each.place <= before.place][:limit]
-        pages.append(
-            page_of(
-                found,
-                entries_of=reads,
-                wanted=wanted or Filters(),
-                size=size,
-                before=before,
-                is_last=len(found) < limit,
-            )
-        )
-    return pages
+from airflow_provider_sora.ui.clips import Clip, OrderKey, Source, Status, TaskKey, clip_of, clip_of_entry
 
 
 class TestAClipOfATask:
@@ -96,7 +29,7 @@ class TestAClipOfATask:
     )
     def test_has_the_state_of_its_task_until_it_tells_more(self, state: str, status: str) -> None:
         told = Source(
-            place=Place(1, "render", -1),
+            order=OrderKey(1, "render", -1),
             task=TaskKey("films", "run", "render"),
             state=state,
             at=AT,
@@ -136,7 +69,7 @@ class TestAClipOfATask:
     def test_is_none_where_another_task_pushed_something_of_that_name(self, version: object) -> None:
         told = source()
         assert (
-            clip_of(Source(place=told.place, task=told.task, state="success", at=AT, version=version, result=None))
+            clip_of(Source(order=told.order, task=told.task, state="success", at=AT, version=version, result=None))
             is None
         )
 
@@ -169,110 +102,6 @@ class TestAClipOfABatch:
     @pytest.mark.parametrize("outcome", ["left", "invalid", None, 3])
     def test_is_none_where_the_item_was_not_rendered(self, outcome: object) -> None:
         assert clip_of_entry(batch(1, 1), {**result(), "key": "k1", "outcome": outcome}) is None
-
-
-class TestAPage:
-    def test_has_the_clips_of_tasks_and_of_batches(self) -> None:
-        page = page_of([source(3), batch(2, 2), source(1)], entries_of=entries_of, wanted=Filters(), size=9)
-        assert [clip.item for clip in page.clips] == [None, "2-2/0", "2-2/1", None]
-        assert page.after is None
-
-    def test_does_not_take_a_batch_that_runs_for_a_clip(self) -> None:
-        running = Source(
-            place=Place(1, "render", -1),
-            task=TaskKey("films", "run", "render"),
-            state="running",
-            at=AT,
-            version={**result()["version"], "items": 400},
-            result=None,
-        )
-        assert page_of([running], entries_of=entries_of, wanted=Filters(), size=9).clips == ()
-
-    def test_tells_of_a_manifest_that_cannot_be_read_and_shows_the_rest(self) -> None:
-        def broken(task: TaskKey, uri: str, offset: int) -> Iterable[tuple[int, dict[str, Any]]]:
-            raise ConfigurationError("The result manifest is gone.")
-
-        page = page_of([batch(2, 3), source(1)], entries_of=broken, wanted=Filters(), size=9)
-        assert [clip.task.run_id for clip in page.clips] == ["run-1"]
-        assert page.unread == ("films, render, run-2: The result manifest is gone.",)
-
-    def test_looks_through_a_bounded_number_of_entries(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(clips, "MAX_ENTRIES", 10)
-        none_suits = Filters(variant="neither")
-        page = page_of([batch(2, 25)], entries_of=entries_of, wanted=none_suits, size=9)
-        assert (page.clips, page.after) == ((), Cursor(place=Place(2, "render", -1), offset=100))
-
-    def test_after_page_reads_each_entry_of_a_batch_once(self) -> None:
-        read = 0
-
-        def counted(task: TaskKey, uri: str, offset: int) -> Iterable[tuple[int, dict[str, Any]]]:
-            nonlocal read
-            for each in entries_of(task, uri, offset):
-                read += 1
-                yield each
-
-        pages = all_pages([batch(1, 100)], size=10, limit=2, reads=counted)
-        assert sum(len(page.clips) for page in pages) == 100
-        # The first one of the next page tells that there is one.
-        assert read == 100 + len(pages) - 1
-
-    def test_may_be_of_one_arm(self) -> None:
-        wanted = Filters(variant="candidate")
-        page = page_of([batch(2, 7), source(1)], entries_of=entries_of, wanted=wanted, size=9)
-        assert [clip.item for clip in page.clips] == ["2-7/0", "2-7/3", "2-7/6"]
-
-    @given(
-        counts=st.lists(st.one_of(st.none(), st.integers(0, 7)), max_size=8),
-        size=st.integers(1, 5),
-        limit=st.integers(2, 5),
-        is_filtered=st.booleans(),
-    )
-    def test_after_page_shows_each_clip_once_and_in_order(
-        self, counts: list[int | None], size: int, limit: int, is_filtered: bool
-    ) -> None:
-        numbers = range(len(counts), 0, -1)
-        sources = [
-            source(number) if count is None else batch(number, count)
-            for number, count in zip(numbers, counts, strict=True)
-        ]
-        wanted = Filters(variant="baseline") if is_filtered else Filters()
-        at_once = page_of(sources, entries_of=entries_of, wanted=wanted, size=10_000).clips
-        shown = [clip for page in all_pages(sources, size=size, limit=limit, wanted=wanted) for clip in page.clips]
-        assert [(clip.task, clip.item) for clip in shown] == [(clip.task, clip.item) for clip in at_once]
-
-
-class TestACursor:
-    @given(
-        number=st.integers(0, 2**31 - 1),
-        task_id=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=250),
-        index=st.integers(-1, 2**31 - 1),
-        offset=st.one_of(st.none(), st.integers(0, 2**48 - 1)),
-    )
-    def test_comes_back_from_a_url(self, number: int, task_id: str, index: int, offset: int | None) -> None:
-        cursor = Cursor(place=Place(number, task_id, index), offset=offset)
-        assert Cursor.decoded(cursor.encoded()) == cursor
-
-    @given(text=st.text())
-    def test_that_is_none_begins_with_the_newest(self, text: str) -> None:
-        assert Cursor.decoded(text) is None or isinstance(Cursor.decoded(text), Cursor)
-
-    @pytest.mark.parametrize(
-        "told",
-        [
-            [1, "a\0b", -1, None],
-            [1, "\ud800", -1, None],
-            [True, "a", -1, None],
-            [1, "a", -1, True],
-            [1, "a", -1, 2**48],
-            [2**31, "a", -1, 0],
-        ],
-    )
-    def test_that_the_database_would_not_take_is_none(self, told: list[Any]) -> None:
-        assert Cursor.decoded(base64.urlsafe_b64encode(json.dumps(told).encode()).decode()) is None
-
-    @pytest.mark.parametrize("text", ["", "####", "bnVsbA", "WzEsMiwzLDRd", "WzEsImEiLDMsLTRd", "e30"])
-    def test_that_was_made_up_is_none(self, text: str) -> None:
-        assert Cursor.decoded(text) is None
 
 
 def test_a_clip_of_scenes_is_known_by_its_first_one_and_tells_all() -> None:

@@ -53,6 +53,7 @@ def client(rows: MetadataRows, pages: AirflowStack, monkeypatch: pytest.MonkeyPa
         _get_session: session,
         get_user: lambda: SimpleAuthManagerUser(username="admin", role="admin"),
         access.may_write_assets: lambda: True,
+        access._readable_assets: lambda: lambda _: True,
         snapshots._readable_connections: lambda: {"sora_default"},
         snapshots._reads_rollouts: lambda: True,
     }

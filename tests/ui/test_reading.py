@@ -55,6 +55,17 @@ class TestAPage:
                 time.sleep(0.01)
         assert asked == 2
 
+    def test_has_what_is_read_at_once(self, address: str) -> None:
+        assert Patience(for_one=0).call(address, lambda: 7) == 7
+
+    def test_does_not_wait_either_for_what_is_read_at_once(self, address: str) -> None:
+        answers = Event()
+        with pytest.raises(OutputPathUnavailableError, match="did not answer in time"):
+            Patience(for_all=0.05).call(address, lambda: answers.wait(10))
+        with pytest.raises(OutputPathUnavailableError, match="did not answer in time"):
+            Patience().call(address, lambda: 7)
+        answers.set()
+
     def test_waits_for_all_of_them_no_longer_than_it_has_time(self, address: str) -> None:
         def entries() -> Iterator[int]:
             while True:

@@ -15,6 +15,16 @@ from airflow_provider_sora.timestamps import isoformat
 from airflow_provider_sora.ui.rollout_view import MOST_CHANGES, Page, overview, page_of
 
 NOW = START + timedelta(days=3)
+ACCEPTED = {
+    "name": "acceptance",
+    "verdict": "pass",
+    "made_at": isoformat(START),
+    "source": "s3://a/acceptance.json",
+    "host": "videos.example:443",
+    "environment": "production",
+    "compared": 40,
+    "lenient": ["blur"],
+}
 
 
 def known(
@@ -108,6 +118,31 @@ class TestHistory:
         told = page(Nights("hero").start().advance(reason="we know better"))
         assert told.changes[0].objections == ["no analysis asks for it"]
         assert told.changes[0].reason == "we know better"
+
+    def test_says_what_a_start_rests_on(self) -> None:
+        nights = Nights("hero", requires=["acceptance"]).start(required=[ACCEPTED]).analyze()
+        told = page(nights)
+        (required,) = told.required
+        assert (required.name, required.verdict.word, required.verdict.tone) == ("acceptance", "pass", "good")
+        assert (required.made_at, required.source) == (START, "s3://a/acceptance.json")
+        told_scope = "on videos.example:443 (production), 40 prompts compared, more lenient than by default: blur"
+        assert required.scope == told_scope
+        assert [change.required for change in told.changes] == [[], [required]]
+
+    def test_says_it_of_the_run_in_force_and_in_the_history_of_each(self) -> None:
+        nights = Nights("hero", requires=["acceptance"]).start(required=[ACCEPTED])
+        first_run = nights.state.rollout_id
+        nights.extras.append({"transition": "abort", "reason": "green faces"})
+        nights.start(again=True, required=[{**ACCEPTED, "source": "s3://b"}])
+        earlier = page(nights, run=first_run)
+        assert [each.source for each in earlier.required] == ["s3://b"]
+        assert [each.source for each in earlier.changes[-1].required] == ["s3://a/acceptance.json"]
+
+    @pytest.mark.parametrize("required", ["x", [7], [{}], [{"name": 7, "verdict": [], "made_at": "x" * 999}], {"a": 1}])
+    def test_bears_whatever_was_written_there_by_hand(self, required: object) -> None:
+        nights = Nights("hero", requires=["acceptance"]).start()
+        nights.extras[-1]["evidence"] = {"required": required}
+        assert len(page(nights).changes[0].required) <= 1
 
     def test_says_what_was_ignored_and_why(self) -> None:
         told = page(Nights("hero").start(), {"transition": "hurry"}, {})

@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import rollout_double
+from airflow.api_fastapi.auth.managers.models.resource_details import AssetDetails
 from airflow_stack import AirflowStack
 from metadata_rows import MetadataRows
 from rollout_double import StoredEvent
@@ -22,7 +23,7 @@ from sqlalchemy.orm import Session
 from airflow_provider_sora.operators.rollout_ledger import RolloutLedger
 from airflow_provider_sora.rollouts.ledger import Ledger, Status
 from airflow_provider_sora.rollouts.plan import ASSET_GROUP, ASSET_SCHEME
-from airflow_provider_sora.ui import ledgers
+from airflow_provider_sora.ui import access, ledgers
 from airflow_provider_sora.ui.access import ACTION_HEADER
 
 pytestmark = pytest.mark.system
@@ -213,6 +214,24 @@ class TestPage:
         assert "<script>alert" not in told
         assert told.count("&lt;script&gt;alert(1)") >= 4
 
+    def test_says_what_its_plan_requires_and_what_the_start_rests_on(
+        self, pages: AirflowStack, rows: MetadataRows
+    ) -> None:
+        nights = Nights(f"hero-{uuid4().hex[:8]}", dag_id=rows.dag(), requires=["replay", "acceptance"])
+        made_at = "2026-11-22T09:14:02.511Z"
+        required = [
+            {"name": "replay", "verdict": "pass", "made_at": made_at, "source": "s3://v/comparison.json"},
+            {"name": "acceptance", "verdict": SCRIPT, "made_at": SCRIPT, "source": SCRIPT},
+        ]
+        nights.start(required=required, objections=["No people were asked"], force=True, reason="we know better")
+        told = put(pages, rows, nights).page()
+        assert "<dt>Requires</dt><dd>replay, acceptance" in told
+        # Beside the plan, and in the history.
+        assert told.count("s3://v/comparison.json") == 2
+        assert "<script>alert" not in told
+        for part in ("2026-11-22 09:14", "No people were asked", "overridden", "we know better"):
+            assert part in told
+
     def test_says_what_is_hidden_from_the_user(self, pages: AirflowStack, rows: MetadataRows, nights: Nights) -> None:
         nights.start().analyze()
         rollout = put(pages, rows, nights, dag_id="a_dag_that_nobody_may_read")
@@ -242,6 +261,71 @@ class TestPage:
         assert "holds what is no mark of a rollout" in told
         assert "was left aside" in told
         assert "aborted" in told
+
+
+class TestWhatIsNext:
+    def test_of_one_that_was_rolled_back_is_on_its_page(self, running: OnRecord) -> None:
+        assert "What is next" not in running.page()
+        running.press("abort")
+        told = running.page()
+        name, run = running.nights.plan.name, running.nights.state.rollout_id
+        assert f'href="/sora/videos?rollout={name}&amp;variant=candidate"' in told
+        assert f'rollout="{name}",\n    rollout_id="{run}",' in told
+        for part in ("What is next", "SoraQuarantineVideosOperator(", "again=True"):
+            assert part in told
+
+    def test_the_two_words_for_it_say_what_they_mean(
+        self, pages: AirflowStack, rows: MetadataRows, nights: Nights
+    ) -> None:
+        rollout = put(pages, rows, nights.start().promote())
+        rollout.press("rollback")
+        assert 'title="Rolled back after its promotion' in rollout.page()
+        other = put(pages, rows, Nights(f"hero-{uuid4().hex[:8]}", dag_id=rows.dag()).start())
+        other.press("abort")
+        assert 'title="Rolled back while it was under way' in other.page()
+
+    def test_has_names_as_the_code_of_a_dag_needs_them(
+        self, pages: AirflowStack, rows: MetadataRows, nights: Nights
+    ) -> None:
+        rollout = put(pages, rows, nights.start(), {"transition": "abort", "rollout_id": nights.state.rollout_id})
+        assert "&#34;" not in rollout.page().partition("SoraQuarantineVideosOperator(")[2].partition("</pre>")[0]
+
+
+class TestSingleAssets:
+    """What an auth manager allows of one asset and not of another."""
+
+    def test_those_that_the_user_may_not_read_are_not_among_all(
+        self, pages: AirflowStack, rows: MetadataRows, running: OnRecord
+    ) -> None:
+        other = put(pages, rows, Nights(f"other-{uuid4().hex[:8]}").start())
+        with Session(rows.engine) as session:
+            found = ledgers.all_rollouts(session, {"nightly"}, may_read=lambda number: number != other.asset_id)
+        names = [known.name for known in found.known]
+        assert running.nights.plan.name in names
+        assert other.nights.plan.name not in names
+
+    def test_are_asked_for_a_bounded_number_of_times(
+        self, pages: AirflowStack, rows: MetadataRows, running: OnRecord, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put(pages, rows, Nights(f"other-{uuid4().hex[:8]}").start())
+        monkeypatch.setattr(ledgers, "MOST_ROLLOUTS", 1)
+        asked: list[int] = []
+        with Session(rows.engine) as session:
+            found = ledgers.all_rollouts(session, {"nightly"}, may_read=lambda number: not asked.append(number))
+        assert (len(asked), len(found.known), found.is_whole) == (1, 1, False)
+
+    def test_are_told_to_the_auth_manager_by_their_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[Any] = []
+
+        class Manager:
+            def is_authorized_asset(self, *, method: str, details: AssetDetails, user: str) -> bool:
+                asked.append((method, details.id, user))
+                return details.id == "7"
+
+        monkeypatch.setattr(access, "get_auth_manager", Manager)
+        may_read: Any = access._readable_assets("bea")  # type: ignore[arg-type]
+        assert (may_read(7), may_read(8)) == (True, False)
+        assert asked == [("GET", "7", "bea"), ("GET", "8", "bea")]
 
 
 class TestActions:
@@ -397,7 +481,7 @@ class TestQueries:
             event.listen(rows.engine, "before_cursor_execute", listener)
             try:
                 with Session(rows.engine) as session:
-                    ledgers.all_rollouts(session, {"nightly"})
+                    ledgers.all_rollouts(session, {"nightly"}, may_read=lambda _: True)
             finally:
                 event.remove(rows.engine, "before_cursor_execute", listener)
             return len(asked)

@@ -127,6 +127,19 @@ class TestBatches:
         assert (told.succeeded, told.failed, told.cost, told.video_seconds, told.batches) == (75, 5, None, None, 0)
         assert (told.mixed.cost_of_all, told.mixed.cost_share, told.mixed.video_seconds_share) == (50.0, 37.5, 300.0)
 
+    def test_the_cost_of_each_snapshot_s_clips_is_exact_where_the_batch_tells_it(self) -> None:
+        tally = RecordTally()
+        usage = {
+            OLD: {"video_seconds": 300.0, "estimated_cost_usd": 30.0},
+            NEW: {"video_seconds": 100.0, "estimated_cost_usd": 16.0},
+        }
+        tally.batch("dag", "nightly", batch({OLD: (75, 5), NEW: (25, 0)}, usage_by_snapshot=usage))
+        old, new = (record(tally).figures[each] for each in (OLD, NEW))
+        assert (old.cost, old.video_seconds, new.cost, new.video_seconds) == (30.0, 300.0, 16.0, 100.0)
+        # Of the 50 dollars four were for submissions that brought no clip.
+        assert (old.mixed.cost_of_all, old.mixed.cost_share, new.mixed.cost_share) == (4.0, 3.0, 1.0)
+        assert (old.mixed.video_seconds_share, old.unpriced) == (0.0, 0)
+
     def test_shares_of_all_snapshots_are_the_whole(self) -> None:
         tally = RecordTally()
         tally.batch("dag", "nightly", batch({OLD: (7, 0), NEW: (2, 4), "other": (1, 0)}))

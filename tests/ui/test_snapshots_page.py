@@ -14,9 +14,12 @@ import pytest
 from airflow_api import AirflowApi
 from metadata_rows import MetadataRows, result
 from rollout_nights import Nights
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 from airflow_provider_sora.batches.summary import Tally
 from airflow_provider_sora.rollouts.plan import ASSET_GROUP, ASSET_SCHEME
+from airflow_provider_sora.ui import snapshot_queries
 
 NOW = datetime.now(UTC)
 XSS = '<script>alert("x")</script>'
@@ -173,7 +176,7 @@ class TestFigures:
         assert "3 succeeded, 1 failed (25.0 %)" in told
         assert "median 41.2 s, 90 of 100 within 41.2 s" in told
         assert "1.20 USD" in told
-        assert "as of 20" in text
+        assert re.search(r"as of <time[^>]*>20", text)
         assert dag_id in told
 
     def test_a_batch_with_one_snapshot_is_exact_and_a_merge_of_it_counts_nowhere(
@@ -198,8 +201,55 @@ class TestFigures:
         made = [result(snapshot=snapshot), *[result(snapshot=f"{snapshot}-b") for _ in range(3)]]
         write(rows, dag_id, run, "render", return_value=summary(made), version=made[0]["version"])
         told = section(shown(pages), snapshot)
-        assert "together cost 50.00 USD; by its number of clips about 12.50 USD of it" in told
-        assert "<dt>Cost</dt><dd>–</dd>" in told
+        assert "<dt>Cost</dt><dd>0.40 USD</dd>" in told
+        assert "these batches cost 48.40 USD; by its number of clips about 12.10 USD of it" in told
+
+    def test_a_batch_with_two_of_an_earlier_release_is_told_as_a_share(
+        self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], snapshot: str
+    ) -> None:
+        dag_id, run = one
+        made = [result(snapshot=snapshot), *[result(snapshot=f"{snapshot}-b") for _ in range(3)]]
+        told = summary(made)
+        del told["usage_by_snapshot"]
+        write(rows, dag_id, run, "render", return_value=told, version=made[0]["version"])
+        text = section(shown(pages), snapshot)
+        assert "<dt>Cost</dt><dd>–</dd>" in text
+        assert "these batches cost 50.00 USD; by its number of clips about 12.50 USD of it" in text
+
+    def test_a_task_beyond_those_that_are_listed_is_told(
+        self, rows: MetadataRows, one: tuple[str, Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dag_id, run = one
+        for task, clips in {"often": 3, "sometimes": 2, "once": 1}.items():
+            rows.tasks(dag_id, run, [result() for _ in range(clips)], task_id=task, at=NOW)
+        monkeypatch.setattr(snapshot_queries, "MOST_PAIRS", 2)
+        with Session(rows.engine) as session:
+            record = snapshot_queries.read_record(
+                session, dag_ids={dag_id}, since=NOW - timedelta(days=1), now=datetime.now(UTC)
+            )
+            whole = snapshot_queries.read_record(session, dag_ids={"nothing"}, since=NOW, now=datetime.now(UTC))
+        assert (record.names_all, whole.names_all, record.is_whole) == (False, True, True)
+        assert sum(figures.succeeded for figures in record.figures.values()) == 6
+
+    def test_results_are_not_all_held_at_once(
+        self, rows: MetadataRows, one: tuple[str, Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dag_id, run = one
+        rows.tasks(dag_id, run, [result() for _ in range(30)], at=NOW)
+        monkeypatch.setattr(snapshot_queries, "_AT_A_TIME", 4)
+        named: list[bool] = []
+        event.listen(
+            rows.engine,
+            "before_cursor_execute",
+            lambda connection, cursor, *_: named.append(getattr(cursor, "name", None) is not None),
+        )
+        with Session(rows.engine) as session:
+            record = snapshot_queries.read_record(
+                session, dag_ids={dag_id}, since=NOW - timedelta(days=1), now=datetime.now(UTC)
+            )
+        # A cursor with a name is the server's: the driver asks it for some rows at a time.
+        assert named == [False, True]
+        assert sum(figures.succeeded for figures in record.figures.values()) == 30
 
     def test_they_are_kept_for_a_minute_and_say_as_of_when_they_are(
         self, pages: AirflowApi, rows: MetadataRows, one: tuple[str, Run], snapshot: str

@@ -7,41 +7,25 @@ import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from html import unescape
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 from airflow_stack import AirflowStack
-from metadata_rows import FIRST_RUN, MetadataRows, manifest_name, result
+from lists_of_videos import HOSTILE, older, shown, titles
+from metadata_rows import MetadataRows, manifest_name, result
+from sqlalchemy.orm import Session
 from stores_of_pages import connection_to, seconds_of_airflow
+
+from airflow_provider_sora.ui import clip_queries
+from airflow_provider_sora.ui.clip_filters import Filters
+from airflow_provider_sora.ui.clip_pages import clip_page
 
 pytestmark = pytest.mark.system
 
 #: What a connection says of a store that is waited for.
 ONE_LONG_ATTEMPT = {"connect_timeout": 60, "read_timeout": 60, "retries": {"total_max_attempts": 1}}
-
-HOSTILE = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>"
-
-
-def titles(text: str) -> list[str]:
-    """What the clips of a page are called."""
-    return [unescape(each) for each in re.findall(r'<a class="prompt" href="[^"]*">([^<]*)</a>', text)]
-
-
-def shown(pages: AirflowStack, user: str = "admin", **params: str) -> str:
-    """The page with these filters."""
-    answer = pages.request("GET", "/sora/videos", params=params, user=user)
-    assert answer.status_code == 200, answer.text
-    return answer.text
-
-
-def older(text: str) -> str | None:
-    """Where the next page is."""
-    found = re.search(r'rel="next" href="([^"]+)"', text)
-    return unescape(found[1]) if found else None
 
 
 def all_titles(pages: AirflowStack, **params: str) -> list[str]:
@@ -52,44 +36,6 @@ def all_titles(pages: AirflowStack, **params: str) -> list[str]:
         text = pages.request("GET", path).text
         found += titles(text)
     return found
-
-
-@pytest.fixture(scope="module")
-def films(rows: MetadataRows, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A DAG with three runs: clips that are mapped, one that failed, one that runs, and a batch."""
-    dag_id = rows.dag()
-    first, second, third = rows.runs(dag_id, 3)
-    rows.tasks(dag_id, first, [result(prompt=f"old {number}") for number in range(30)], task_id="mapped")
-    error = {"code": "moderation_blocked", "message": HOSTILE, "job": "not billed"}
-    rows.tasks(
-        dag_id, second, [result(prompt="refused", status="failed", error=error)], task_id="failed", state="failed"
-    )
-    rows.tasks(
-        dag_id,
-        second,
-        [{**result(prompt="unseen", snapshot="sora-2-2025-10-06"), "return_value": None}],
-        task_id="wide",
-    )
-    manifest = tmp_path_factory.mktemp("batch") / manifest_name(dag_id, third, "night")
-    lines = [
-        {
-            **result(prompt=f"item {number}", variant=("baseline", "candidate")[number % 2]),
-            "key": f"k{number}",
-            "outcome": outcome,
-        }
-        for number, outcome in enumerate(["succeeded", "failed", "left", "succeeded"])
-    ]
-    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    summary = {
-        "items": 4,
-        "succeeded": 2,
-        "failed": 1,
-        "left": 1,
-        "manifest": str(manifest),
-        "version": result()["version"],
-    }
-    rows.tasks(dag_id, third, [summary], task_id="night", at=FIRST_RUN + timedelta(days=2))
-    return dag_id
 
 
 class TestVideos:
@@ -117,6 +63,84 @@ class TestVideos:
     def test_keep_their_filters_on_the_next_page(self, pages: AirflowStack, films: str) -> None:
         found = all_titles(pages, dag_id=films, task_id="mapped", snapshot="sora-2-2025-12-08")
         assert found == [f"old {number}" for number in reversed(range(30))]
+
+    @pytest.mark.parametrize(
+        ("chosen", "expected"),
+        [
+            ({"q": "ITEM 3"}, ["item 3"]),
+            ({"q": "refused"}, ["refused"]),
+            ({"q": "100%"}, []),
+            ({"code": "moderation_blocked"}, ["refused"]),
+            ({"rollout": "hero"}, ["item 1", "item 3"]),
+            ({"rollout": "hero", "variant": "baseline"}, []),
+            ({"q": "unseen", "size": "60"}, ["unseen"]),
+        ],
+    )
+    def test_are_found_by_words_by_their_rollout_and_by_what_went_wrong(
+        self, chosen: dict[str, str], expected: list[str], pages: AirflowStack, films: str
+    ) -> None:
+        assert titles(shown(pages, dag_id=films, **chosen)) == expected
+
+    def test_are_counted_and_tell_where_one_is(self, pages: AirflowStack, films: str) -> None:
+        text = shown(pages, dag_id=films)
+        assert "1–24 of 35" in text
+        path = older(text)
+        assert path is not None
+        assert "25–35 of 35" in pages.request("GET", path).text
+        assert "35 clips" in shown(pages, dag_id=films, size="60")
+        assert ">1 clip<" in shown(pages, dag_id=films, q="refused")
+        assert "1–24 of 30" in shown(pages, dag_id=films, snapshot="sora-2-2025-12-08", task_id="mapped")
+
+    def test_of_batches_are_not_counted_where_only_manifests_tell(self, pages: AirflowStack, films: str) -> None:
+        assert "1–24; how many there are in all is not counted" in shown(pages, dag_id=films, status="completed")
+
+    def test_beyond_a_bounded_number_are_looked_for_when_somebody_wants_it(
+        self, rows: MetadataRows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dag_id = rows.dag()
+        for number, run in enumerate(rows.runs(dag_id, 5)):
+            rows.tasks(dag_id, run, [result(prompt=f"{number} {each}") for each in range(6)])
+        monkeypatch.setattr(clip_queries, "MOST_LOOKED_INTO", 10)
+        wanted, found, cursor, looks = Filters(words=("0", "3")), [], None, 0
+        with Session(rows.engine) as session:
+            while looks == 0 or cursor is not None:
+                some = clip_queries.sources(session, dag_ids={dag_id}, wanted=wanted, before=cursor, limit=26)
+                page = clip_page(
+                    some.sources, entries_of=lambda *_: [], wanted=wanted, size=24, before=cursor, end=some.end
+                )
+                found += page.clips
+                cursor, looks = page.after, looks + 1
+            assert clip_queries.count(session, dag_ids={dag_id}, wanted=wanted) is None
+        assert [clip.title for clip in found] == ["3 0", "0 3"]
+        assert looks == 4
+
+    def test_lead_to_those_beside_them_by_the_same_filters(
+        self, pages: AirflowStack, films: str, rows: MetadataRows
+    ) -> None:
+        text = shown(pages, dag_id=films, q="o")
+        paths = [unescape(each) for each in re.findall(r'<a class="prompt" href="([^"]*)"', text)]
+        seen = []
+        for _ in range(4):
+            path, *rest = paths
+            text = pages.request("GET", path).text
+            seen.append(unescape(re.findall(r"<h1>([^<]*)</h1>", text)[0]))
+            following = re.search(r'rel="next" href="([^"]*)"', text)
+            assert following is not None
+            assert unescape(following[1]) == rest[0]
+            previous = re.search(r'rel="prev" href="([^"]*)"', pages.request("GET", rest[0]).text)
+            assert previous is not None
+            assert unescape(previous[1]) == path
+            paths = rest
+        assert seen == ["old 29", "old 28", "old 27", "old 26"]
+
+    def test_of_a_batch_lead_to_those_beside_them(self, pages: AirflowStack, films: str) -> None:
+        paths = re.findall(r'<a class="prompt" href="([^"]*)"', shown(pages, dag_id=films, variant="candidate"))
+        first, second = (pages.request("GET", unescape(each)).text for each in paths)
+        assert f'rel="next" href="{paths[1]}"' in first
+        assert 'rel="prev"' not in first
+        assert f'rel="prev" href="{paths[0]}"' in second
+        assert 'rel="next"' not in second
+        assert "/sora/batches/" in first
 
     def test_stay_in_place_while_new_ones_come(self, pages: AirflowStack, rows: MetadataRows) -> None:
         dag_id = rows.dag()
@@ -151,7 +175,34 @@ class TestVideos:
         rows.tasks(dag_id, later, [{"items": 3, "manifest": gone, "version": result()["version"]}])
         text = shown(pages, dag_id=dag_id)
         assert titles(text) == ["there"]
-        assert "A batch is not shown." in text
+        assert "1 batch cannot be read" in text
+        assert ">1 clip<" in text
+
+    def test_of_batches_that_cannot_be_read_are_told_in_one_line_with_the_reasons_folded(
+        self, pages: AirflowStack, rows: MetadataRows, tmp_path: Path
+    ) -> None:
+        dag_id, other = rows.dag(), rows.dag()
+        for each, run in [(dag_id, run) for run in rows.runs(dag_id, 2)] + [(other, rows.runs(other)[0])]:
+            gone = str(tmp_path / manifest_name(each, run, "render"))
+            rows.tasks(each, run, [{"items": 3, "manifest": gone, "version": result()["version"]}])
+        text = shown(pages, dag_id=dag_id)
+        assert re.search(r"<details[^>]*>\s*<summary>$", text.partition("2 batches cannot be read")[0])
+        reasons = text.partition("2 batches cannot be read</summary>")[2].partition("</details>")[0]
+        assert reasons.count(dag_id) >= 2
+        assert other not in text.partition("</form>")[2]
+        assert 'class="error"' not in text
+
+    def test_of_batches_of_other_rollouts_are_not_missed(
+        self, pages: AirflowStack, rows: MetadataRows, tmp_path: Path
+    ) -> None:
+        dag_id = rows.dag()
+        for run, name in zip(rows.runs(dag_id, 3), ("hero", "other", None), strict=True):
+            version = result(rollout=None if name is None else {"name": name})["version"]
+            gone = str(tmp_path / manifest_name(dag_id, run, "render"))
+            rows.tasks(dag_id, run, [{"items": 3, "manifest": gone, "version": version}])
+        assert "3 batches cannot be read" in shown(pages, dag_id=dag_id)
+        assert "1 batch cannot be read" in shown(pages, dag_id=dag_id, rollout="hero")
+        assert "cannot be read" not in shown(pages, dag_id=dag_id, rollout="third")
 
     @pytest.mark.parametrize(
         "address", ["/etc/passwd", "http://127.0.0.1:1/{name}", "zip://x::/srv/{name}", "/srv/../{name}"]
@@ -164,7 +215,7 @@ class TestVideos:
         place = address.format(name=manifest_name(dag_id, run, "render"))
         rows.tasks(dag_id, run, [{"items": 3, "manifest": place, "version": result()["version"]}])
         text = shown(pages, dag_id=dag_id)
-        assert "A batch is not shown." in text
+        assert "1 batch cannot be read" in text
         assert "root:" not in text
         task = f"/sora/tasks/{dag_id}/{quote(run[1])}/render/-1"
         assert pages.request("GET", task, params={"item": "k1"}).status_code == 403
@@ -180,7 +231,7 @@ class TestVideos:
         manifest.symlink_to(other)
         rows.tasks(dag_id, run, [{"items": 1, "manifest": str(manifest), "version": result()["version"]}])
         text = shown(pages, dag_id=dag_id)
-        assert "A batch is not shown." in text
+        assert "1 batch cannot be read" in text
         assert "private" not in text
         task = f"/sora/tasks/{dag_id}/{quote(run[1])}/render/-1"
         assert pages.request("GET", task, params={"item": "k1"}).status_code == 403
@@ -231,78 +282,3 @@ class TestVideos:
 
     def test_may_be_none(self, pages: AirflowStack, rows: MetadataRows) -> None:
         assert "No video suits these filters." in shown(pages, dag_id=rows.dag())
-
-
-class TestATask:
-    def shown(
-        self, pages: AirflowStack, dag_id: str, run_id: str, task_id: str, index: str = "-1", **params: str
-    ) -> Any:
-        """The answer for a task instance."""
-        return pages.request("GET", f"/sora/tasks/{dag_id}/{quote(run_id)}/{task_id}/{index}", params=params)
-
-    def test_shows_its_clip(self, pages: AirflowStack, rows: MetadataRows) -> None:
-        dag_id = rows.dag()
-        (run,) = rows.runs(dag_id)
-        rollout = {"name": "hero", "weight": 1000, "unit": "boat", "bucket": 42}
-        rows.tasks(dag_id, run, [result(prompt="A red kite", variant="candidate", rollout=rollout)])
-        text = self.shown(pages, dag_id, run[1], "render").text
-        for said in ("A red kite", "candidate", "/sora/rollouts/hero", "at 10 %", "bucket 42", "41.2 s", "0.40 USD"):
-            assert said in text
-
-    def test_that_is_not_mapped_is_found_by_the_placeholder_that_airflow_leaves(
-        self, pages: AirflowStack, rows: MetadataRows
-    ) -> None:
-        dag_id = rows.dag()
-        (run,) = rows.runs(dag_id)
-        rows.tasks(dag_id, run, [result(prompt="A red kite")])
-        assert "A red kite" in self.shown(pages, dag_id, run[1], "render", "%7BMAP_INDEX%7D", tab="true").text
-
-    def test_of_a_batch_leads_to_its_numbers_and_to_each_item(
-        self, pages: AirflowStack, films: str, rows: MetadataRows
-    ) -> None:
-        text = shown(pages, dag_id=films, task_id="night")
-        batch, *_ = re.findall(r'href="(/sora/tasks/[^"?]+)\?item=k1"', text)
-        assert "2 of 4 clips succeeded, 1 failed." in pages.request("GET", batch).text
-        assert "item 1" in pages.request("GET", batch, params={"item": "k1"}).text
-        for absent in ("k2", "nobody", "../../etc/passwd"):
-            assert pages.request("GET", batch, params={"item": absent}).status_code == 404
-
-    def test_of_a_rollout_leads_to_it(self, pages: AirflowStack, rows: MetadataRows) -> None:
-        dag_id = rows.dag()
-        (run,) = rows.runs(dag_id)
-        rows.tasks(
-            dag_id, run, [{"version": None, "name": "hero", "rollout_id": "hero-1", "plan": {}}], task_id="analyze"
-        )
-        assert "/sora/rollouts/hero" in self.shown(pages, dag_id, run[1], "analyze").text
-
-    @pytest.mark.parametrize(
-        "index", ["-2", "2147483648", "99999999999999999999", "word", "+1", "1_0", "\u0663", "-01"]
-    )
-    def test_of_no_such_number_is_not_found(self, pages: AirflowStack, films: str, index: str) -> None:
-        assert self.shown(pages, films, "run", "mapped", quote(index)).status_code == 404
-
-    @pytest.mark.parametrize("words", [("a\0b", "run", "task"), ("dag", "a\0b", "task"), ("dag", "run", "a\0b")])
-    def test_of_a_name_that_no_database_holds_is_not_found(self, pages: AirflowStack, words: tuple[str, ...]) -> None:
-        path = "/".join(map(quote, words))
-        assert pages.request("GET", f"/sora/tasks/{path}/-1").status_code == 404
-        assert pages.request("GET", f"/sora/content/{path}/-1/video").status_code == 404
-
-    def test_of_somebody_else_is_quiet(self, pages: AirflowStack, rows: MetadataRows) -> None:
-        dag_id = rows.dag()
-        answer = self.shown(pages, dag_id, "nothing", "at_all")
-        assert answer.status_code == 200
-        assert "This task has made no video." in answer.text
-
-    def test_that_runs_is_looked_at_again(self, pages: AirflowStack, rows: MetadataRows) -> None:
-        dag_id = rows.dag()
-        (run,) = rows.runs(dag_id)
-        rows.tasks(dag_id, run, [{**result(), "status": "in_progress"}], state="deferred")
-        assert 'data-refresh="5"' in self.shown(pages, dag_id, run[1], "render").text
-
-    def test_that_does_not_wait_for_its_job_is_not_looked_at_again(
-        self, pages: AirflowStack, rows: MetadataRows
-    ) -> None:
-        dag_id = rows.dag()
-        (run,) = rows.runs(dag_id)
-        rows.tasks(dag_id, run, [result(status="queued")])
-        assert "data-refresh" not in self.shown(pages, dag_id, run[1], "render").text

@@ -83,6 +83,61 @@ function refresh() {
   }
 }
 
+// What is not chosen is not in the address.
+function leaveOutWhatIsEmpty(event) {
+  for (const [name, value] of [...event.formData]) {
+    if (value === "") {
+      event.formData.delete(name);
+    }
+  }
+}
+
+// Airflow keeps the zone that one has chosen; without a choice it goes by the browser's own, as this does.
+function zoneOfAirflow() {
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  try {
+    const chosen = JSON.parse(window.localStorage.getItem("timezone"));
+    return Intl.DateTimeFormat("en", { timeZone: chosen ?? own }).resolvedOptions().timeZone;
+  } catch {
+    return own;
+  }
+}
+
+function ago(seconds) {
+  const units = [["s", 60], ["min", 60], ["h", 24], ["days", Infinity]];
+  let left = Math.max(0, seconds);
+  for (const [unit, next] of units) {
+    if (left < next) {
+      return `${Math.floor(left)} ${unit === "days" && left < 2 ? "day" : unit} ago`;
+    }
+    left /= next;
+  }
+  return "";
+}
+
+// Times are written in UTC, and read so where no script runs.
+function showTimes() {
+  const timeZone = zoneOfAirflow();
+  const shown = new Intl.DateTimeFormat("en-GB", {
+    timeZone, timeZoneName: "short", hourCycle: "h23",
+    year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  });
+  for (const each of document.querySelectorAll("time[datetime]")) {
+    const moment = new Date(each.dateTime);
+    if (Number.isNaN(moment.getTime())) {
+      continue;
+    }
+    const part = Object.fromEntries(shown.formatToParts(moment).map(({ type, value }) => [type, value]));
+    const seconds = (Date.now() - moment) / 1000;
+    each.dataset.utc ??= each.textContent;
+    each.textContent = `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
+    if (seconds >= 0 && seconds < 3600) {
+      each.textContent += ` (${ago(seconds)})`;
+    }
+    each.title = seconds < 0 ? each.dataset.utc : `${each.dataset.utc}, ${ago(seconds)}`;
+  }
+}
+
 function submitOnChange(event) {
   const form = event.target.closest("form.filters");
   if (form !== null) {
@@ -93,6 +148,10 @@ function submitOnChange(event) {
 followTheme();
 document.addEventListener("click", leaveTheFrame);
 document.addEventListener("change", submitOnChange);
+document.querySelectorAll("form.filters").forEach((form) => form.addEventListener("formdata", leaveOutWhatIsEmpty));
+window.addEventListener("storage", (event) => { if (event.key === "timezone") { showTimes(); } });
+window.setInterval(showTimes, 30000);
+showTimes();
 document.querySelectorAll("form[data-action]").forEach((form) => form.addEventListener("submit", act));
 loadFilmsInSight();
 refresh();
