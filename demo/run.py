@@ -1,5 +1,5 @@
-"""The tour: the embedded emulator, real Airflow DAG runs, real video files with the version of each in XCom, and a
-staged rollout that is taken back by itself."""
+"""The tour: the embedded emulator, real Airflow DAG runs, real video files with the version of each in XCom, two
+snapshots compared, and a staged rollout that is taken back by itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from processes import REPOSITORY, airflow, airflow_environment, emulator
 
-OUTPUT = REPOSITORY / "demo-output"
+OUTPUT = REPOSITORY / "demo-output" / "tour"
 WORK = REPOSITORY / "build" / "demo"
 
 #: The emulator renders this many times faster than Sora is said to have done.
@@ -39,12 +39,16 @@ RUNS: list[dict[str, Any]] = [
     },
 ]
 
+#: Servers tell times in whole seconds, which those of the comparison have to be longer than.
+CHECKLIST_EMULATOR = ("--time-scale", "3")
+
 #: The rollout's nights have many clips, of which only the versions matter.
 NIGHTS_EMULATOR = ("--time-scale", "50", "--lite", "--failure-rate", "0", "--faults")
 
 #: Lines of the task log that are worth showing while it runs.
 _PROGRESS = re.compile(
-    r"\[\w+ *\] ((?:Submitted|Kept) video .*?|Video \S+ is \S+\.|(?:pass|fail|inconclusive): .*?|demo-hero: .*?)\s+\["
+    r"\[\w+ *\] ((?:Submitted|Kept) video .*?|Video \S+ is \S+\.|(?:pass|fail|inconclusive): .*?|Required: .*?"
+    r"|demo-\w+: .*?)\s+\["
 )
 _NIGHT = re.compile(r"NIGHT \d+: .*")
 
@@ -52,27 +56,33 @@ _NIGHT = re.compile(r"NIGHT \d+: .*")
 def main() -> None:
     """Run the tour and print what happened."""
     started = time.monotonic()
+    # Not what `make ui` and the tutorial keep beside it.
     for folder in (OUTPUT, WORK):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     print(
-        f"==> [1/4] the emulator: test pictures, no model, no key, no cost ({TIME_SCALE} times real speed)", flush=True
+        f"==> [1/5] the emulator: test pictures, no model, no key, no cost ({TIME_SCALE} times real speed)", flush=True
     )
     with emulator("--time-scale", str(TIME_SCALE), log=WORK / "emulator.log") as base_url:
         print(f"          {base_url}")
-        print("==> [2/4] Airflow's database, in a home of its own", flush=True)
+        print("==> [2/5] Airflow's database, in a home of its own", flush=True)
         env = airflow_environment(WORK / "airflow", base_url=base_url, output=OUTPUT)
         airflow("db", "migrate", env=env, log=WORK / "airflow.log")
-        print("==> [3/4] the DAG example_dags/sora_generate.py, three times", flush=True)
+        print("==> [3/5] the DAG example_dags/sora_generate.py, three times", flush=True)
         results = run("dag_runs.py", json.dumps(RUNS), WORK / "results.json", env=env)
+    print("==> [4/5] six prompts on both snapshots, measured and compared, and a rollout that starts on it", flush=True)
+    with emulator(*CHECKLIST_EMULATOR, log=WORK / "checklist-emulator.log") as base_url:
+        env = airflow_environment(WORK / "airflow", base_url=base_url, output=OUTPUT, dags=REPOSITORY / "demo" / "dags")
+        [checklist] = run("checklist.py", WORK / "checklist.json", OUTPUT / "comparison", env=env)
     print(
-        "==> [4/4] a staged rollout in three nights, by demo/dags/demo_rollout.py; the second one goes wrong",
+        "==> [5/5] a staged rollout in three nights, by demo/dags/demo_rollout.py; the second one goes wrong",
         flush=True,
     )
     with emulator(*NIGHTS_EMULATOR, log=WORK / "nights-emulator.log") as base_url:
         env = airflow_environment(WORK / "airflow", base_url=base_url, output=OUTPUT, dags=REPOSITORY / "demo" / "dags")
         nights = run("rollout_nights.py", base_url, WORK / "nights.json", WORK / "nights", env=env)
     print_report(results, seconds=time.monotonic() - started)
+    print_checklist(checklist)
     print_story(nights)
 
 
@@ -109,7 +119,7 @@ def print_report(results: list[dict[str, Any]], *, seconds: float) -> None:
     :param results: what the DAG runs left in XCom.
     :param seconds: how long it all took.
     """
-    header = ("file in demo-output/", "size", "clip", "requested", "made by", "reason", "environment")
+    header = ("file in demo-output/tour/", "size", "clip", "requested", "made by", "reason", "environment")
     rows = [header]
     for result in results:
         video = result["xcom"]["return_value"]
@@ -129,6 +139,20 @@ def print_report(results: list[dict[str, Any]], *, seconds: float) -> None:
         raise SystemExit(
             f"\nThis is not what the tour should show ({', '.join(expected)}). The log: {WORK / 'airflow.log'}"
         )
+
+
+def print_checklist(checklist: dict[str, Any]) -> None:
+    """Say what the comparison showed, and whether the rollout started on it.
+
+    :param checklist: what ``checklist.py`` told.
+    """
+    compared, started = checklist["compare"], checklist["start"]
+    print(f"\n  {compared['candidate']} compared with {compared['baseline']}: {compared['verdict']}")
+    for name, verdict in compared["evidence"].items():
+        print(f"    {name}: {verdict}")
+    print(f"    the rollout that requires both is {started['status'] if started else 'not started'}")
+    if checklist["state"] != "success":
+        raise SystemExit(f"\nThis is not what the tour should show (success). The log: {WORK / 'airflow.log'}")
 
 
 def print_story(nights: list[dict[str, Any]]) -> None:
@@ -159,11 +183,14 @@ def print_story(nights: list[dict[str, Any]]) -> None:
             f"\nThis is not what the tour should show (advance, abort, hold). The log: {WORK / 'airflow.log'}"
         )
     print("\nWhere to look next:")
-    print("  demo-output/            the clips, each with a .json that says which model made it, from what, and when")
-    print("  demo-output/rollout.txt the rollout's nights, and the numbers of each verdict")
-    print("  build/demo/airflow.log  the task logs")
-    print("  make ui                 the same DAGs in Airflow's own pages")
-    print("  docs/quickstart.md      your first DAG, and your own server instead of the emulator")
+    print(
+        "  demo-output/tour/             the clips, each with a .json that says which model made it, from what and when"
+    )
+    print("  demo-output/tour/comparison/  both clips of each prompt; open …__report__….html in a browser")
+    print("  demo-output/tour/rollout.txt  the rollout's nights, and the numbers of each verdict")
+    print("  build/demo/airflow.log        the task logs")
+    print("  make ui                       the same DAGs in Airflow's own pages")
+    print("  docs/quickstart.md            your first DAG, and your own server instead of the emulator")
 
 
 def row_of(video: dict[str, Any]) -> tuple[str, ...]:

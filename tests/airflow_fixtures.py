@@ -139,6 +139,9 @@ def kept_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("kept files")
 
 
+#: The examples that do not run to their end by themselves: DAGs that come one after another, and one that asks people.
+ATTENDED = ("sora_rollout", "sora_migration_checklist")
+
 #: What the nightly batch of the examples renders here: nine clips, and one that the content policy refuses.
 NIGHTLY_ITEMS = [
     *({"key": f"street-{number}", "prompt": f"Street {number} in the rain", "market": "pt"} for number in range(1, 10)),

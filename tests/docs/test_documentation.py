@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import backends_table
+import criteria_table
 import pytest
 
 from airflow_provider_sora.batches.guards import Stop
 from airflow_provider_sora.batches.items import ARGUMENTS
 from airflow_provider_sora.batches.summary import ItemOutcome, Tally
 from airflow_provider_sora.client.backends import BACKENDS
+from airflow_provider_sora.evaluation.comparison import Conclusion
+from airflow_provider_sora.evaluation.reviews import Order, conclude
 from airflow_provider_sora.get_provider_info import get_provider_info
 from airflow_provider_sora.hooks.settings import ConnectionSettings
 from airflow_provider_sora.media.claims import CLAIMS_FOLDER
@@ -28,6 +31,7 @@ from airflow_provider_sora.operators.batch import SoraBatchOperator, SoraMergeBa
 from airflow_provider_sora.operators.batch_records import BATCH_KEY, JOURNALS_FOLDER, PROGRESS_KEY
 from airflow_provider_sora.operators.cameo import SoraCreateCameoOperator
 from airflow_provider_sora.operators.derived import SoraDerivedVideoOperator
+from airflow_provider_sora.operators.evaluation import SoraReproduceVideoOperator, SoraSnapshotWatchOperator
 from airflow_provider_sora.operators.quarantine import SoraQuarantineVideosOperator
 from airflow_provider_sora.operators.record_store import RECORD_KEY
 from airflow_provider_sora.operators.rollout import (
@@ -52,10 +56,10 @@ from airflow_provider_sora.operators.video import (
 from airflow_provider_sora.rollouts import Rollout, Step
 from airflow_provider_sora.rollouts.analysis import Action, Reason
 from airflow_provider_sora.rollouts.ledger import BY_HAND, Entry, Status
-from airflow_provider_sora.rollouts.plan import InFlight
+from airflow_provider_sora.rollouts.plan import InFlight, Requirement
 from airflow_provider_sora.rollouts.preflight import preflight
 from airflow_provider_sora.sensors.video import SoraVideoSensor
-from airflow_provider_sora.task_groups import rollout_gate
+from airflow_provider_sora.task_groups import rollout_gate, sora_acceptance
 from airflow_provider_sora.videos.record import Phase
 from airflow_provider_sora.videos.result import VideoResult
 
@@ -183,6 +187,8 @@ OPERATORS: list[tuple[str, str, tuple[Any, ...]]] = [
     ("operators.md", "Remix, edit, extend", (SoraExtendVideoOperator, SoraDerivedVideoOperator)),
     ("operators.md", "SoraVideoSensor", (SoraVideoSensor,)),
     ("operators.md", "SoraDownloadVideoOperator", (SoraDownloadVideoOperator,)),
+    ("lifecycle.md", "Reproduce a video", (SoraReproduceVideoOperator,)),
+    ("lifecycle.md", "Watch the snapshots' lives", (SoraSnapshotWatchOperator,)),
     ("storyboards.md", "SoraStoryboardOperator", (SoraStoryboardOperator,)),
     ("cameos.md", "SoraCreateCameoOperator", (SoraCreateCameoOperator,)),
     ("batches.md", "SoraBatchOperator", (SoraBatchOperator,)),
@@ -224,6 +230,11 @@ def test_what_each_backend_can_do_is_documented() -> None:
 def test_the_table_of_backends_is_that_of_their_profiles() -> None:
     page = text_of(DOCS / "backends.md")
     assert backends_table.in_page(page) == page, "run `make backends`"
+
+
+def test_the_table_of_criteria_is_what_a_comparison_judges_by() -> None:
+    page = text_of(DOCS / "comparison.md")
+    assert criteria_table.in_page(page) == page, "run `make criteria`"
 
 
 def test_what_the_table_of_backends_says_is_shown_by_a_test_is() -> None:
@@ -324,6 +335,22 @@ def test_every_task_of_a_rollout_and_its_arguments_are_documented_and_no_other()
     marked = set(re.findall(r"^\| `(\w+)` \*t\*", section, flags=re.MULTILINE))
     assert marked == arguments & {name for task in ROLLOUT_TASKS for name in task.template_fields}
     assert all(f"`{status}`" in section for status in Status)
+
+
+def test_each_requirement_of_a_plan_is_documented_and_no_other() -> None:
+    told = section_of(ROLLOUTS, "Before it starts").partition("### What a rollout may require")[2]
+    assert set(re.findall(r'^\| `"(\w+)"`', told, flags=re.MULTILINE)) == set(get_args(Requirement))
+
+
+def test_every_argument_of_an_acceptance_and_each_conclusion_is_documented_and_no_other() -> None:
+    page = DOCS / "acceptance.md"
+    assert rows_of(section_of(page, "sora_acceptance")) == parameters_of(sora_acceptance)
+    outcome = section_of(page, "What comes of it")
+    assert rows_of(outcome) == set(get_args(Conclusion))
+    [shown] = re.findall(r"^```json\n(.*?)^```$", outcome, flags=re.MULTILINE | re.DOTALL)
+    real = conclude([], order=Order(a="baseline")).to_dict()
+    given = ["format", "baseline", "candidate", "comparison", "compared_by", "server", "made_at", "made_by"]
+    assert list(json.loads(shown)) == [*given, *real]
 
 
 def test_every_argument_of_setting_aside_is_documented_and_no_other() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from airflow_api import FINISHED, DagRun
+from airflow_fixtures import ATTENDED
 from airflow_stack import REPOSITORY, AirflowStack
 
 from airflow_provider_sora.rollouts.__main__ import main
@@ -16,15 +17,11 @@ RunOf = Callable[[str], DagRun]
 Command = Callable[..., tuple[int, str, str]]
 
 
-#: The example of which the DAGs come one after another.
-IN_TURN = "sora_rollout"
-
-
 def example_dag_ids() -> list[str]:
     """The DAGs of ``example_dags`` that run by themselves: of each file, the functions that ``@dag`` decorates."""
     found = []
     for path in sorted((REPOSITORY / "example_dags").glob("*.py")):
-        if path.stem == IN_TURN:
+        if path.stem in ATTENDED:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and any("dag" in _names(each) for each in node.decorator_list):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow_api import AirflowApi, DagRun
-from airflow_fixtures import HOUSE_SNAPSHOT, NIGHTLY_ITEMS
+from airflow_fixtures import ATTENDED, HOUSE_SNAPSHOT, NIGHTLY_ITEMS
 from airflow_stack import REPOSITORY, AirflowStack
 from http_server import ScriptedServer
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.system
 #: What an entry of a result manifest has beyond the result of a clip.
 OF_THE_ITEM = ("key", "place", "outcome", "labels")
 
-#: Each has a DAG of its name, but for the one of which the DAGs come one after another.
-FILES = sorted(path.stem for path in (REPOSITORY / "example_dags").glob("*.py") if path.stem != "sora_rollout")
+#: Each has a DAG of its name, but for those that do not run by themselves.
+FILES = sorted(path.stem for path in (REPOSITORY / "example_dags").glob("*.py") if path.stem not in ATTENDED)
 
 
 def xcoms_of(airflow: AirflowApi, run: DagRun, task_id: str, *, map_index: int = -1) -> tuple[Any, Any]:
@@ -274,6 +274,32 @@ def test_the_shards_of_a_batch_are_joined_into_one_manifest_of_all_items(
     keys = [json.loads(line)["key"] for line in wanted.read_text(encoding="utf-8").splitlines()]
     assert sorted(entry["key"] for entry in entries) == sorted(keys)
     assert len({is_kept_by_a_batch(entry) for entry in entries}) == 12
+
+
+def test_the_watch_tells_which_snapshots_are_in_use_and_keeps_its_report(
+    airflow_stack: AirflowStack, run_of: Any, kept_files: Path
+) -> None:
+    run = run_of("sora_snapshot_watch")
+    report = airflow_stack.xcom(run.dag_id, run.run_id, "watch")
+    (connection,) = report["connections"]
+    lives = {life["snapshot"]: life for life in connection["snapshots"]}
+    assert {"sora-2-2025-12-08", HOUSE_SNAPSHOT["id"]} <= set(lives)
+    assert {(life["answers"], life["due"]) for life in lives.values()} == {("yes", "ok")}
+    file = Path(report["report"].removeprefix("file://"))
+    assert file.is_relative_to(kept_files)
+    assert json.loads(file.read_text(encoding="utf-8")) == {**report, "report": None}
+    log = airflow_stack.task_log(run.dag_id, run.run_id, "watch")
+    assert "alias sora-2 -> sora-2-2025-12-08" in log
+
+
+def test_a_watch_without_news_has_no_event_and_remembers_what_it_saw(airflow_stack: AirflowStack, run_of: Any) -> None:
+    run = run_of("sora_snapshot_watch")
+    answer = airflow_stack.rest("GET", "/assets/events", params={"source_dag_id": run.dag_id, "limit": 100})
+    assert [each for each in answer["asset_events"] if each["source_run_id"] == run.run_id] == []
+    again = airflow_stack.run("sora_snapshot_watch", timeout=150)
+    (connection,) = airflow_stack.xcom(again.dag_id, again.run_id, "watch")["connections"]
+    assert connection["changes"] == []
+    assert run_of("sora_snapshot_news").state == "success"
 
 
 def test_the_prompt_is_in_no_log_of_the_triggerer(airflow_stack: AirflowStack, run_of: Any) -> None:
