@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,7 +15,7 @@ from browser_login import log_in
 
 if TYPE_CHECKING:
     from airflow_api import DagRun
-    from playwright.sync_api import FrameLocator, Page
+    from playwright.sync_api import FrameLocator, Locator, Page
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 
@@ -46,6 +46,31 @@ def frame(page: Page, title: str = "Sora") -> FrameLocator:
     return page.frame_locator(f"iframe[title='{title}']")
 
 
+def loaded(page: Page) -> None:
+    """Wait until our page is whole and its script listens."""
+    page.frames[-1].wait_for_load_state()
+
+
+def choose(page: Page, label: str, value: str) -> None:
+    """Choose what a list is filtered by, once the page's script listens, and wait for the list."""
+    control = frame(page).get_by_label(label)
+    control.wait_for()
+    loaded(page)
+    control.select_option(value)
+    page.wait_for_url(lambda url: value in urlsplit(url).query)
+
+
+def follow(page: Page, link: Locator) -> None:
+    """Click a link, and wait until Airflow's address is that of the page it leads to.
+
+    Airflow's shell may send a frame back that goes on while the shell still follows it to the page before.
+    """
+    href = unquote(str(link.get_attribute("href")))
+    loaded(page)
+    link.click()
+    page.wait_for_url(lambda url: unquote(url).endswith(href))
+
+
 def scrolls_sideways(page: Page) -> bool:
     """Whether our page is wider than its frame."""
     inner = page.frames[-1]
@@ -70,17 +95,21 @@ class TestTheSection:
     def test_filters(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
         page.goto("/plugin/sora/sora/videos")
         inner = frame(page)
-        inner.get_by_label("DAG").select_option("page_clips")
+        choose(page, "DAG", "page_clips")
         inner.get_by_role("link", name="Show all").wait_for()
         assert inner.locator("article").count() == 2
-        inner.get_by_label("Status").select_option("failed")
+        choose(page, "Status", "failed")
         inner.get_by_text("No video suits these filters.").wait_for()
 
     def test_has_no_empty_filters_in_its_address(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
         page.goto("/plugin/sora/sora/videos")
         inner = frame(page)
-        inner.get_by_label("Words of the prompt").fill("kite sea")
-        inner.get_by_label("Words of the prompt").press("Enter")
+        words = inner.get_by_label("Words of the prompt")
+        words.wait_for()
+        loaded(page)
+        words.fill("kite sea")
+        words.press("Enter")
+        page.wait_for_url(lambda url: "q=" in urlsplit(url).query)
         inner.get_by_role("link", name="Show all").wait_for()
         assert urlsplit(page.frames[-1].url).query == "q=kite+sea"
         assert inner.locator("article").count() == 1
@@ -109,11 +138,12 @@ class TestTheSection:
     def test_leads_from_a_clip_to_the_next_one_and_back(self, page: Page, clips: DagRun, complaints: list[str]) -> None:
         page.goto("/plugin/sora/sora/videos?dag_id=page_clips")
         inner = frame(page)
-        inner.locator("article").first.get_by_role("link").last.click()
-        inner.get_by_role("link", name="Next").click()
+        follow(page, inner.locator("article").first.get_by_role("link").last)
+        follow(page, inner.get_by_role("link", name="Next"))
         inner.get_by_role("link", name="Previous").wait_for()
+        loaded(page)
         assert inner.get_by_role("link", name="Next").count() == 0
-        inner.get_by_role("link", name="The list, filtered").click()
+        follow(page, inner.get_by_role("link", name="The list, filtered"))
         inner.get_by_role("link", name="Show all").wait_for()
         assert urlsplit(page.frames[-1].url).query == "dag_id=page_clips"
 
@@ -122,7 +152,7 @@ class TestTheSection:
     ) -> None:
         page.goto("/plugin/sora/sora/videos")
         inner = frame(page)
-        inner.get_by_label("DAG").select_option("page_clips")
+        choose(page, "DAG", "page_clips")
         inner.get_by_role("link", name=HOSTILE).last.click()
         inner.get_by_role("heading", level=1, name=HOSTILE).wait_for()
         assert page.frames[-1].title() != "hacked"
@@ -169,8 +199,9 @@ class TestAClip:
     def test_leads_to_its_task_in_airflow(self, page: Page, clips: DagRun) -> None:
         page.goto("/plugin/sora/sora/videos")
         inner = frame(page)
-        inner.get_by_label("DAG").select_option("page_clips")
-        inner.get_by_role("link", name="A kite over the sea").last.click()
+        choose(page, "DAG", "page_clips")
+        follow(page, inner.get_by_role("link", name="A kite over the sea").last)
+        loaded(page)
         inner.get_by_role("link", name="render [0]").click()
         page.wait_for_url(lambda url: "/tasks/render/mapped/0" in url)
         page.get_by_role("link", name="Rendered Templates").wait_for()
@@ -224,7 +255,9 @@ class TestARollout:
         assert self.variant(airflow_stack) == "candidate"
         page.goto("/plugin/sora/sora/rollouts")
         inner = frame(page)
-        inner.get_by_role("link", name="watched", exact=True).click()
+        follow(page, inner.get_by_role("link", name="watched", exact=True))
+        inner.get_by_text("Roll back …").wait_for()
+        loaded(page)
         inner.get_by_text("Roll back …").click()
         inner.get_by_label("Reason").last.fill("hands with six fingers & <b>")
         inner.get_by_role("button", name="Roll back now").click()
@@ -242,5 +275,6 @@ class TestARollout:
         viewer = log_in(context.new_page(), "viewer")
         viewer.goto("/plugin/sora/sora/rollouts/watched")
         frame(viewer).get_by_role("heading", level=1).wait_for()
+        loaded(viewer)
         assert frame(viewer).get_by_role("button").count() == 0
         context.close()
