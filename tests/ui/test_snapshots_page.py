@@ -95,7 +95,7 @@ def connection(rows: MetadataRows, snapshot: str) -> Iterator[str]:
         "environment": "night",
         "versions": {"best": snapshot},
         "environments": {"night": "best"},
-        "snapshots": [{"id": snapshot, "shutdown": {"*": str(NOW.date() + timedelta(days=9))}}],
+        "snapshots": [{"id": snapshot, "shutdown": {"*": str(datetime.now(UTC).date() + timedelta(days=9))}}],
         "headers": {"Authorization": SECRETS[1]},
         "proxy": SECRETS[2],
     }
