@@ -23,6 +23,9 @@ from airflow_provider_sora.videos.result import is_same_model
 #: The version of what :meth:`Comparison.to_dict` writes.
 FORMAT: Final = 1
 
+#: The part of a frame rate that counts as the same: 23.976 is 24.
+_SAME_RATE: Final = 0.95
+
 #: What a comparison, or a part of it, comes to.
 Conclusion = Literal["pass", "fail", "inconclusive"]
 
@@ -125,6 +128,7 @@ class Comparison:
                 "compared by nothing here. Whoever needs such prompts loses them: take them out of the suite, or let "
                 "the rollout start by force and say why."
             )
+        yield from self._unlike()
         served: Counter[tuple[str, str, str]] = Counter()
         for pair in self.pairs:
             for name, side in pair.sides.items():
@@ -135,6 +139,23 @@ class Comparison:
             yield (
                 f"The server says that {model} made {clips:,} of the {of}'s clips, and not {asked}. What was compared "
                 "may be something else: ask whoever runs the server which model answers to which name."
+            )
+
+    def _unlike(self) -> Iterator[str]:
+        """What nobody asked for, so that it is no mismatch, and people see in each clip."""
+        # Where a size was asked for, another one is a mismatch.
+        if sizes := [pair for pair in self.pairs if not pair.is_of_one_size and not pair.request.get("size")]:
+            yield (
+                f"The clips of {len(sizes):,} of {len(self.pairs):,} pairs are not of the same size "
+                f"({_sizes(sizes[0])}), and no size was asked for. Blur is not compared between these. Ask for a size, "
+                "so that both sides render the same."
+            )
+        if slower := [rates for pair in self.pairs if (rates := _fewer_frames(pair)) is not None]:
+            before, after = slower[0]
+            yield (
+                f"The candidate's clips have fewer frames a second than the baseline's in {len(slower):,} of "
+                f"{len(self.pairs):,} pairs ({after:g}, and not {before:g}). No criterion judges that. Ask for fps "
+                "where the server takes it, or let the rollout start by force and say why."
             )
 
     def _unfinished(self) -> Iterator[dict[str, Any]]:
@@ -148,6 +169,17 @@ class Comparison:
                         "code": error.get("code"),
                         "message": error.get("message"),
                     }
+
+
+def _sizes(pair: Pair) -> str:
+    told = [f"{name}: {side.seen.width}x{side.seen.height}" for name, side in pair.sides.items() if side.seen]
+    return ", ".join(told)
+
+
+def _fewer_frames(pair: Pair) -> tuple[float, float] | None:
+    """The frame rates of the two sides, where the candidate's is lower by more than one can overlook."""
+    before, after = (None if side.seen is None else side.seen.fps for side in (pair.baseline, pair.candidate))
+    return (before, after) if before and after and after < before * _SAME_RATE else None
 
 
 def compare(pairs: Sequence[Pair], criteria: Criteria, *, lacking: int = 0) -> Comparison:

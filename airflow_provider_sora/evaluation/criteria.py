@@ -25,8 +25,9 @@ FEWEST_PROMPTS: Final = 5
 class Criteria:
     """When a candidate passes.
 
-    :param alpha: the chance, above 0 and below 0.5, that a candidate as good as the baseline, or no worse than is
-        allowed, fails by any of the criteria; 0.05 by default.
+    :param alpha: the chance, above 0 and below 0.5, that a candidate as good as the baseline (in times and
+        measurements: no worse than is allowed) fails by any of the criteria; 0.05 by default. A share of faults that
+        rose surely fails however little it rose.
     :param max_fault_increase: what the share of prompts with a fault may rise by, of each kind of fault that ``limits``
         does not name; 0.05, five points, by default, which takes 72 prompts without a fault. Below 1.
     :param min_prompts: prompts below which nothing passes, 5 or more; 20 by default.

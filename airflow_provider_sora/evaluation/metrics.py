@@ -66,6 +66,7 @@ class Metric:
     :param floor: a ratio's: values below it count as it, for they are too small to be told from zero.
     :param is_event: whether a clip has it or not, so that repeats of a prompt are counted; else their median is taken.
     :param lacking: why there is nothing to compare, where the measurements do not tell.
+    :param of_one_size: whether values tell something only of clips that are as large as each other.
     :param is_essential: whether its evidence is nothing without it: it does not pass where there is nothing to compare.
     :param unfit: why the baseline's values are none to compare with, though they are there; None where they are.
     :param read: takes the value out of one side of a pair; None where it has none.
@@ -84,6 +85,7 @@ class Metric:
     floor: float = 0.0
     is_event: bool = False
     lacking: str = "no prompt has a clip on both sides"
+    of_one_size: bool = False
     is_essential: bool = False
     unfit: Callable[[Sequence[Side]], str | None] | None = field(default=None, repr=False, compare=False)
     read: Callable[[Side], float | None] = field(repr=False, compare=False)
@@ -139,6 +141,7 @@ def _measured(
     limit: float | None = None,
     tolerance: float = 0.0,
     floor: float = 0.0,
+    of_one_size: bool = False,
 ) -> Metric:
     """A number of a measured clip; label, unit and direction are those of the measurement."""
     told = next(each for each in measurement.METRICS if each.name == name)
@@ -158,6 +161,7 @@ def _measured(
         limit=limit,
         tolerance=tolerance,
         floor=floor,
+        of_one_size=of_one_size,
         read=read,
     )
 
@@ -237,8 +241,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     _fault("av_offset", "begins its sound further from its picture", tolerance=0.1),
     _fault("av_end_offset", "ends its sound further from its picture", tolerance=0.5),
     _measured("duration_error", "is off the asked length by {} more", scale="difference"),
-    _measured("blur", "has {} times as much blur", scale="ratio", floor=0.1),
-    _measured("blur_p90", "has {} times as much blur in its bad frames", scale="ratio", floor=0.1),
+    _measured("blur", "has {} times as much blur", scale="ratio", floor=0.1, of_one_size=True),
+    _measured("blur_p90", "has {} times as much blur in its bad frames", scale="ratio", floor=0.1, of_one_size=True),
     _measured("spatial", "has {} times as much detail", scale="ratio", floor=0.1),
     _measured("temporal", "has {} times as much change", scale="ratio", floor=0.1),
     _measured("motion", "has {} times as much motion", scale="ratio", floor=0.01),

@@ -104,6 +104,12 @@ class Pair:
         """Both, by name."""
         return {"baseline": self.baseline, "candidate": self.candidate}
 
+    @property
+    def is_of_one_size(self) -> bool:
+        """Whether the pictures of both clips are as large as each other, as far as there are both."""
+        sizes = {(side.seen.width, side.seen.height) for side in self.sides.values() if side.seen is not None}
+        return len(sizes) < 2
+
     def to_dict(self) -> dict[str, Any]:
         """This pair for the document of a comparison."""
         return {

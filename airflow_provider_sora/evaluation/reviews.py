@@ -285,7 +285,7 @@ class Acceptance:
                     "at": answer.at,
                     "decision": self.decision(answer).value,
                     "accepted": None if self.stays_sealed else self.accepted(answer),
-                    "reason": answer.reason or (NO_REASON if len(self.accepted(answer)) < len(SIDES) else ""),
+                    "reason": None if self.stays_sealed else self._reason(answer),
                     "scores": None if self.stays_sealed else self.order.unsealed(answer.scores),
                 }
                 for answer in self.answers
@@ -298,10 +298,7 @@ class Acceptance:
     def table(self) -> Iterator[str]:
         """Who decided what, and the mean scores, as lines for a log."""
         rows = [("reviewer", "at", "decision", "accepts", "reason")]
-        rows += [
-            (each.by, each.at, self.decision(each).value, self._accepted_words(each), each.reason)
-            for each in self.answers
-        ]
+        rows += [(each.by, each.at, self.decision(each).value, *self._words(each)) for each in self.answers]
         rows += [(task_id, "-", "none", "-", why) for task_id, why in self.missing.items()]
         yield from _aligned(rows)
         if self.stays_sealed:
@@ -310,8 +307,14 @@ class Acceptance:
         scores = [(aspect, *(_score(means[side][aspect]) for side in SIDES)) for aspect in ASPECTS]
         yield from _aligned([("mean score", *SIDES), *scores])
 
-    def _accepted_words(self, answer: Answer) -> str:
-        return "sealed" if self.stays_sealed else ", ".join(self.accepted(answer)) or "neither"
+    def _reason(self, answer: Answer) -> str:
+        return answer.reason or (NO_REASON if len(self.accepted(answer)) < len(SIDES) else "")
+
+    def _words(self, answer: Answer) -> tuple[str, str]:
+        """Whom a reviewer accepts, and why, which breaks the seal beside what is decided of the candidate."""
+        if self.stays_sealed:
+            return "sealed", "sealed"
+        return ", ".join(self.accepted(answer)) or "neither", answer.reason
 
 
 def field(letter: str, aspect: str) -> str:

@@ -15,6 +15,8 @@ from statistics import fmean, median
 from airflow_provider_sora.evaluation.metrics import Metric
 from airflow_provider_sora.evaluation.pairs import Pair
 
+_TWO_SIZES = "the clips of the two sides are not of the same size, and only those that are can be compared"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -69,6 +71,8 @@ def sample_of(metric: Metric, pairs: Sequence[Pair]) -> Sample:
         before, after = metric.read(pair.baseline), metric.read(pair.candidate)
         if before is None or after is None:
             reasons.update(_reasons(metric, pair))
+        elif metric.of_one_size and not pair.is_of_one_size:
+            reasons[_TWO_SIZES] += 1
         else:
             values.setdefault(pair.key, []).append((before, after))
     unfit = None if metric.unfit is None else metric.unfit([pair.baseline for pair in pairs])

@@ -175,7 +175,13 @@ def _opened(path: Path) -> Iterator[InputContainer]:
         with av.open(f"file:{path}", format="mp4") as container:
             if not container.streams.video:
                 raise UnreadableMediaError(f"{path.name} has no video stream.")
-            container.streams.video[0].codec_context.thread_count = 1
+            context = container.streams.video[0].codec_context
+            # Without a decoder for it there is no context, whatever PyAV's types say.
+            if context is None:
+                raise UnreadableMediaError(
+                    f"The pictures of {path.name} cannot be decoded: there is no decoder for them."
+                )
+            context.thread_count = 1
             require_bounded(container, path)
             yield container
     except (av.FFmpegError, ValueError) as error:

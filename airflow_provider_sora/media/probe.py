@@ -117,6 +117,9 @@ def _read(container: InputContainer) -> MediaInfo:
     else:
         duration = None if container.duration is None else container.duration / 1_000_000
     rate = None if video is None else video.average_rate or video.guessed_rate
+    # Without a decoder for it a stream has no context, whatever PyAV's types say.
+    if video is not None and video.codec_context is None:
+        raise UnreadableMediaError("The file cannot be decoded as a video: there is no decoder for its picture.")
     return MediaInfo(
         duration=None if duration is None else round(duration, 3),
         width=None if video is None else video.codec_context.width,
@@ -124,5 +127,5 @@ def _read(container: InputContainer) -> MediaInfo:
         fps=None if rate is None else round(float(rate), 3),
         audio=sound is not None,
         video_codec=None if video is None else video.codec_context.name,
-        audio_codec=None if sound is None else sound.codec_context.name,
+        audio_codec=None if sound is None or sound.codec_context is None else sound.codec_context.name,
     )

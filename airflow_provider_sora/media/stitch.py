@@ -450,7 +450,10 @@ def _sound_of(container: InputContainer) -> Sound | None:
 def _picture_of(container: InputContainer, path: Path) -> VideoStream:
     if not container.streams.video:
         raise UnreadableMediaError(f"{path.name} has no video stream.")
-    return container.streams.video[0]
+    picture = container.streams.video[0]
+    if picture.codec_context is None:
+        raise UnreadableMediaError(f"{path.name} cannot be joined: there is no decoder for its picture.")
+    return picture
 
 
 def _needs_none_before(packet: Packet[VideoStream], extradata: bytes) -> bool:

@@ -83,6 +83,9 @@ class BatchAttempt:
     :param limits: of the batch.
     """
 
+    #: Whether a later attempt takes a clip that failed as it is, where it could submit it again.
+    _failures_stand = False
+
     def __init__(self, operator: SoraBatchOperator, context: Context, limits: Limits) -> None:
         self._operator = operator
         self._context = context
@@ -355,6 +358,7 @@ class BatchAttempt:
             poll_interval=self._operator.poll_interval,
             expected_seconds=self._expected_seconds(todo),
             on_expired=self._operator.on_expired,
+            failures_stand=self._failures_stand,
             deadline=None if deadline is None else self._began_at.timestamp() + deadline,
             attempt_deadline=None if timeout is None else self._began + _shortened(timeout),
             total=total,

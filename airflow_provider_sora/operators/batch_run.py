@@ -34,6 +34,7 @@ from airflow_provider_sora.exceptions import (
     RateLimitedError,
     SoraError,
     UnforeseenError,
+    VideoExpiredError,
     VideoLostError,
     VideoRolledBackError,
 )
@@ -138,6 +139,7 @@ class BatchRun:
     :param poll_interval: a fixed pause between questions, in seconds; None to choose.
     :param expected_seconds: typical time to render, in seconds; None where not known.
     :param on_expired: whether a clip whose file is gone is rendered anew.
+    :param failures_stand: whether no later attempt submits again what failed as often as it may.
     :param deadline: when nothing more is submitted, in seconds since 1970; None for never.
     :param attempt_deadline: when this attempt ends, in seconds since 1970; None for never.
     :param total: items of the batch.
@@ -159,6 +161,7 @@ class BatchRun:
         poll_interval: float | None,
         expected_seconds: float | None,
         on_expired: str,
+        failures_stand: bool,
         deadline: float | None,
         attempt_deadline: float | None,
         total: int,
@@ -174,6 +177,7 @@ class BatchRun:
         self._poll_interval = poll_interval
         self._expected_seconds = expected_seconds
         self._on_expired = on_expired
+        self._failures_stand = failures_stand
         self._deadline = deadline
         self._attempt_deadline = attempt_deadline
         self._total = total
@@ -570,7 +574,7 @@ class BatchRun:
             await self._pause(failures, unless=self._stopping)
             self._put_back(rendering)
         else:
-            if course is Course.GIVE_UP:
+            if course is Course.GIVE_UP or (self._failures_stand and not isinstance(error, VideoExpiredError)):
                 rendering.conclude()
             log.warning("%s failed: %s", key, error)
             self._give_up(rendering, error)

@@ -28,7 +28,8 @@ class SoraCompareSnapshotsOperator(SoraBatchOperator):
 
     Both sides get the same seed and the same parameters, beside one another in random order, so that they meet the same
     load. It is a :class:`~airflow_provider_sora.operators.batch.SoraBatchOperator`: a retry renders and measures only
-    what is missing, and the limits on cost and time hold for both sides together.
+    what is missing, and the limits on cost and time hold for both sides together. A job that failed is not missing: no
+    retry submits it again.
 
     Beside the manifest are written a report, ``.html``, one that names no side, for those who are to judge by what they
     see, and all numbers, ``.json``. The task returns the summary of the batch and, of what was found, ``verdict``

@@ -35,6 +35,9 @@ class ComparisonAttempt(BatchAttempt):
     :param repeats: how often each prompt is rendered on each side.
     """
 
+    # They are what was to be found out: a second try of one side's failures only would hide them.
+    _failures_stand = True
+
     def __init__(
         self, operator: SoraCompareSnapshotsOperator, context: Context, limits: Limits, *, repeats: int
     ) -> None:

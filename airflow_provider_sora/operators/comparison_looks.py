@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_sora.batches.progress import KEEPING_PAUSE
@@ -28,6 +29,15 @@ _AT_ONCE = min(4, os.cpu_count() or 1)
 _LOGGING_PAUSE = 30.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A look without its pictures, of which a thousand clips would have more than a worker has memory."""
+
+    measurement: dict[str, Any]
+    has_sheet: bool
+    has_preview: bool
+
+
 class Looks:
     """A look at each clip that is there. Clips of the same bytes, of which the same was asked, share one.
 
@@ -44,16 +54,14 @@ class Looks:
         self._tell = tell
         self._clips = {entry["key"]: entry for entry in entries if entry["artifact"] is not None}
         first = {_what(entry): entry for entry in reversed(self._clips.values())}
-        self._measurements = {
-            what: look.measurement for what, look in zip(first, self._taken(list(first.values())), strict=True)
-        }
+        self._known = dict(zip(first, self._taken(list(first.values())), strict=True))
 
     def measurement(self, entry: Mapping[str, Any]) -> dict[str, Any] | None:
         """What was measured of a clip; None where there is none.
 
         :param entry: of the manifest.
         """
-        return self._measurements[_what(entry)] if entry["key"] in self._clips else None
+        return self._known[_what(entry)].measurement if entry["key"] in self._clips else None
 
     def pictures(self, document: Mapping[str, Any], *, room: int) -> dict[str, PairPictures]:
         """The pictures for a report, read again from where they are kept: those of the pairs that differ most.
@@ -64,18 +72,23 @@ class Looks:
         sheets = previews = 0
         found: dict[str, PairPictures] = {}
         for place in by_difference(document["pairs"], criteria_of(document)):
-            if sheets > room:
-                break
             pair = document["pairs"][place]
-            baseline, candidate = (self._again(pair[side]["entry"]) for side in SIDES)
+            name, keys = pair_name(pair["key"], pair["repeat"]), [pair[side]["entry"] for side in SIDES]
+            known = [self._known[_what(self._clips[key])] for key in keys if key in self._clips]
+            has_sheets, has_previews = any(each.has_sheet for each in known), any(each.has_preview for each in known)
+            if sheets > room:
+                found[name] = PairPictures(has_more_sheets=has_sheets, has_more_previews=has_previews)
+                continue
+            baseline, candidate = map(self._again, keys)
             sheets += sum(len(look.sheet or b"") for look in (baseline, candidate))
             previews += sum(len(look.preview or b"") for look in (baseline, candidate))
             has_room = previews <= room
-            found[pair_name(pair["key"], pair["repeat"])] = PairPictures(
+            found[name] = PairPictures(
                 baseline_sheet=baseline.sheet,
                 candidate_sheet=candidate.sheet,
                 baseline_preview=baseline.preview if has_room else None,
                 candidate_preview=candidate.preview if has_room else None,
+                has_more_previews=has_previews and not has_room,
             )
         return found
 
@@ -83,7 +96,7 @@ class Looks:
         entry = self._clips.get(key)
         return Inspection(measurement={}, sheet=None, preview=None) if entry is None else _look(entry, self._folder)
 
-    def _taken(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[Inspection]:
+    def _taken(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[_Known]:
         logged_at = told_at = time.monotonic()
         if entries:
             log.info("Measuring %s clips.", f"{len(entries):,}")
@@ -99,9 +112,9 @@ class Looks:
                     log.info("%s of %s clips are measured.", f"{done:,}", f"{len(entries):,}")
 
 
-def _measured(entry: Mapping[str, Any], folder: ObjectStoragePath) -> Inspection:
-    """A look without its pictures, of which a thousand clips would have more than a worker has memory."""
-    return Inspection(measurement=_look(entry, folder).measurement, sheet=None, preview=None)
+def _measured(entry: Mapping[str, Any], folder: ObjectStoragePath) -> _Known:
+    look = _look(entry, folder)
+    return _Known(measurement=look.measurement, has_sheet=look.sheet is not None, has_preview=look.preview is not None)
 
 
 def _look(entry: Mapping[str, Any], folder: ObjectStoragePath) -> Inspection:

@@ -281,11 +281,12 @@ def _tell(document: Mapping[str, Any], report: str) -> None:
     for finding in (*findings.get("fail", ()), *(each for each in undecided if each not in unsure)):
         log.warning("%s: %s. %s", finding["verdict"], finding["label"], finding["message"])
     if unsure:
-        most = max((finding["needed"] or 0 for finding in unsure), default=0)
+        known = [finding["needed"] for finding in unsure if finding["needed"]]
+        settled = "all" if len(known) == len(unsure) else f"{len(known):,} of them"
         log.warning(
             "inconclusive, and none of them looks worse than allowed: %s.%s",
             _labels(unsure),
-            f" With about {most:,} prompts like these all would be settled." if most else "",
+            f" With about {max(known):,} prompts like these {settled} would be settled." if known else "",
         )
     for verdict in ("pass", "told"):
         if same := findings.get(verdict):

@@ -21,12 +21,16 @@ class PairPictures:
     :param candidate_sheet: the same of the candidate's.
     :param baseline_preview: a small MP4 of the baseline's clip, encoded anew, so that nothing in it tells its origin.
     :param candidate_preview: the same of the candidate's.
+    :param has_more_sheets: whether there are sheets of it that are not here, for want of room.
+    :param has_more_previews: the same of previews.
     """
 
     baseline_sheet: bytes | None = None
     candidate_sheet: bytes | None = None
     baseline_preview: bytes | None = None
     candidate_preview: bytes | None = None
+    has_more_sheets: bool = False
+    has_more_previews: bool = False
 
     def sheet(self, side: Variant) -> str | None:
         """The frames of a side as a ``data:`` URI.
@@ -86,8 +90,8 @@ def enclosed(order: Sequence[str], pictures: Mapping[str, PairPictures], *, room
     return Enclosed(
         sheets=with_sheets,
         previews=with_previews,
-        missing_sheets=sum(map(bool, sheets.values())) - len(with_sheets),
-        missing_previews=sum(map(bool, previews.values())) - len(with_previews),
+        missing_sheets=sum(each.has_more_sheets or sheets[name] > 0 for name, each in known) - len(with_sheets),
+        missing_previews=sum(each.has_more_previews or previews[name] > 0 for name, each in known) - len(with_previews),
     )
 
 

@@ -424,6 +424,43 @@ class TestPromptsThatOnlyTheBaselineCanRender:
         assert "The candidate cannot render 7 of the suite's prompts" in comparison.doubts[0]
 
 
+class TestClipsOfAnotherKindThatNobodyAskedFor:
+    HALF = replace(CLIP, width=640, height=360, blur=2.4, blur_p90=3.0)
+
+    def halved(self) -> list[Pair]:
+        return suite(lambda key: clip(key, "candidate", self.HALF))
+
+    def test_of_half_the_size_are_not_taken_for_sharper_ones_and_let_nothing_pass(self) -> None:
+        comparison = compare(self.halved(), Criteria(limits={"blur": 0.1}))
+        found = {finding.name: finding for finding in comparison.findings}
+
+        assert (comparison.verdict, found["blur"].verdict, found["blur_p90"].verdict) == (
+            "inconclusive",
+            "absent",
+            "absent",
+        )
+        assert "are not of the same size" in found["blur"].message
+        [doubt] = comparison.doubts
+        assert "80 of 80 pairs are not of the same size (baseline: 1280x720, candidate: 640x360)" in doubt
+
+    def test_where_a_size_was_asked_for_are_a_mismatch_and_no_doubt(self) -> None:
+        asked = [replace(pair, request={**pair.request, "size": "1280x720"}) for pair in self.halved()]
+
+        assert compare(asked, Criteria()).doubts == ()
+
+    def test_where_one_side_has_none_are_no_doubt(self) -> None:
+        pairs = suite(every(40, lambda key: clip(key, "candidate", error="VideoFailedError")))
+
+        assert compare(pairs, Criteria()).doubts == ()
+
+    @pytest.mark.parametrize(("fps", "is_doubted"), [(12.0, True), (22.0, True), (23.976, False), (30.0, False)])
+    def test_of_fewer_frames_a_second_let_nothing_pass(self, fps: float, is_doubted: bool) -> None:
+        comparison = compare(suite(lambda key: clip(key, "candidate", replace(CLIP, fps=fps))), Criteria())
+
+        assert comparison.verdict == ("inconclusive" if is_doubted else "pass")
+        assert [f"({fps:g}, and not 24)" in doubt for doubt in comparison.doubts] == [True] * is_doubted
+
+
 class TestAnotherModelThanTheOneThatWasAskedFor:
     @staticmethod
     def served(side: Side, model: str | None) -> Side:

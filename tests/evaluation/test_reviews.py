@@ -148,13 +148,14 @@ class TestTheOutcome:
         assert "review_2: nobody answered within 2 days" in told.message
 
     def test_keeps_the_seal_while_somebody_is_to_be_asked_again(self) -> None:
-        told = outcome(answer("Accept only A"), None, order=CROSSED)
+        told = outcome(answer("Accept only A", reason="B has six fingers"), None, order=CROSSED)
         [review] = told.to_dict()["reviews"]
-        assert (review["by"], review["accepted"], review["scores"]) == ("Anna", None, None)
+        assert (review["by"], review["accepted"], review["scores"], review["reason"]) == ("Anna", None, None, None)
         assert {score for side in told.to_dict()["means"].values() for score in side.values()} == {None}
         lines = list(told.table())
         assert len(lines) == 3
         assert "sealed" in lines[1]
+        assert "six fingers" not in "".join(lines)
         assert not [word for line in lines for word in line.split() if word in SIDES]
 
     def test_is_open_where_eleven_of_ten_was_given(self) -> None:

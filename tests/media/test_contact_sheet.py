@@ -83,6 +83,10 @@ class TestContactSheet:
         (tmp_path / "clip.mp4").write_bytes(b"<html>no</html>")
         with pytest.raises(UnreadableMediaError):
             contact_sheet(tmp_path / "clip.mp4")
+        clip = make_clip()
+        clip.write_bytes(clip.read_bytes().replace(b"avc1", b"encv"))
+        with pytest.raises(UnreadableMediaError, match="there is no decoder for them"):
+            contact_sheet(clip)
         with pytest.raises(UnreadableMediaError, match="has no video stream"):
             contact_sheet(make_clip(video=False))
 

@@ -73,6 +73,23 @@ def test_a_file_cut_short_cannot_be_decoded(make_clip: MakeClip) -> None:
         probe(clip)
 
 
+def test_a_picture_for_which_there_is_no_decoder_cannot_be_decoded(make_clip: MakeClip) -> None:
+    clip = make_clip()
+    # As an encrypted picture is called.
+    clip.write_bytes(clip.read_bytes().replace(b"avc1", b"encv"))
+    with pytest.raises(UnreadableMediaError, match="there is no decoder for its picture"):
+        probe(clip)
+
+
+def test_a_sound_for_which_there_is_no_decoder_is_there_and_has_no_name(make_clip: MakeClip) -> None:
+    clip = make_clip()
+    # MPEG-H, without the box that tells what AAC is like.
+    clip.write_bytes(clip.read_bytes().replace(b"mp4a", b"mha1").replace(b"esds", b"free"))
+    found = probe(clip)
+    assert found is not None
+    assert (found.video_codec, found.audio, found.audio_codec) == ("h264", True, None)
+
+
 def test_a_clip_whose_pictures_are_overwritten_cannot_be_decoded(make_clip: MakeClip) -> None:
     clip = make_clip(audio=False)
     content = clip.read_bytes()

@@ -366,12 +366,17 @@ def test_without_pyav_it_is_said_how_to_install_it(target: Path, monkeypatch: py
         join([Path("a.mp4")], target)
 
 
-@pytest.mark.parametrize("kind", ["gone", "rubbish", "cut", "cut at its end", "sound alone"])
+@pytest.mark.parametrize("kind", ["gone", "rubbish", "cut", "cut at its end", "encrypted", "sound alone"])
 def test_a_clip_that_cannot_be_read_is_told_by_its_name(
     kind: str, make_scene: MakeClip, make_clip: MakeClip, target: Path, tmp_path: Path
 ) -> None:
     clip, content = tmp_path / "second.mp4", make_clip(audio=False).read_bytes()
-    contents = {"rubbish": b"rubbish" * 99, "cut": content[: len(content) // 2], "cut at its end": content[:-3]}
+    contents = {
+        "rubbish": b"rubbish" * 99,
+        "cut": content[: len(content) // 2],
+        "cut at its end": content[:-3],
+        "encrypted": content.replace(b"avc1", b"encv"),
+    }
     if kind in contents:
         clip.write_bytes(contents[kind])
     elif kind == "sound alone":

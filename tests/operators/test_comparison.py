@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import ObjectStoragePath
+from comparison_documents import document, finding
 from emulator_process import EmulatorProcess
 from task_double import TaskInstanceDouble, run_task
 
@@ -23,7 +24,7 @@ from airflow_provider_sora.exceptions import (
 )
 from airflow_provider_sora.failures import SoraFailException
 from airflow_provider_sora.media.manifests import read_manifest
-from airflow_provider_sora.operators import batch_run, comparison_looks
+from airflow_provider_sora.operators import batch_run, comparison_looks, comparison_report
 from airflow_provider_sora.operators.batch_records import PROGRESS_KEY
 from airflow_provider_sora.operators.comparison import SoraCompareSnapshotsOperator
 
@@ -252,6 +253,32 @@ class TestTheLog:
         assert "Not as asked" in unsure
         assert "prompts like these all would be settled" in unsure
 
+    def test_says_of_which_alone_a_number_of_prompts_would_settle_them(self, caplog: pytest.LogCaptureFixture) -> None:
+        change = {"estimate": 1.0, "lower": 0.5, "upper": 2.0}
+        unsure = [
+            finding(name, verdict="inconclusive", difference=change, needed=needed)
+            for name, needed in (("failed", 72), ("render_ratio", None))
+        ]
+
+        comparison_report._tell(document(findings=unsure), "/videos/report.html")
+
+        assert "With about 72 prompts like these 1 of them would be settled." in caplog.text
+
+
+class TestThePictures:
+    def test_for_which_there_is_no_room_are_known_to_be_there(self, lite: EmulatorProcess, tmp_path: Path) -> None:
+        summary = run_task(comparison(PROMPTS[:4], tmp_path))
+        shown = json.loads(text(summary["comparison"]))
+        entries = list(read_manifest(summary["manifest"]))
+        looks = comparison_looks.Looks(ObjectStoragePath(f"file://{tmp_path}/looks"), entries, tell=lambda line: None)
+
+        assert [each.has_more_sheets for each in looks.pictures(shown, room=10**9).values()] == [False] * 4
+        first, *rest = looks.pictures(shown, room=1).values()
+        assert (first.baseline_sheet is not None, first.has_more_previews) == (True, True)
+        assert [(each.baseline_sheet, each.has_more_sheets, each.has_more_previews) for each in rest] == [
+            (None, True, True)
+        ] * 3
+
 
 class TestTheFiles:
     def test_the_reports_are_beside_the_manifest_and_known_by_their_hash(
@@ -325,6 +352,24 @@ class TestARetry:
         assert lite.stats()["jobs"]["created"] == created
         assert len(measured) == 4
         assert len(json.loads(text(summary["comparison"]))["pairs"]) == 3
+
+    def test_takes_a_failure_for_what_was_found_out_and_pays_for_no_second_try(
+        self, lite: EmulatorProcess, tmp_path: Path
+    ) -> None:
+        ti = TaskInstanceDouble(task_id="compare")
+        lite.arm({"kind": "fail_job", "code": "internal_error", "model": CANDIDATE, "times": len(PROMPTS)})
+        found: list[dict[str, Any]] = []
+        created: list[int] = []
+
+        for _ in range(2):
+            with pytest.raises(SoraFailException, match="A retry would find the same"):
+                run_task(comparison(PROMPTS, tmp_path, item_retries=0, require="no_fail"), ti)
+            found.append(ti.xcoms["return_value"])
+            created.append(lite.stats()["jobs"]["created"])
+
+        assert failed_by(found[1]) == failed_by(found[0]) == {"failed", "first_attempt_failed"}
+        assert [each["failed"] for each in found] == [len(PROMPTS)] * 2
+        assert created[0] == created[1]
 
     def test_with_another_candidate_draws_a_new_order(self, lite: EmulatorProcess, tmp_path: Path) -> None:
         ti = TaskInstanceDouble(task_id="compare")

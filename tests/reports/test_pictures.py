@@ -51,6 +51,11 @@ class TestTheRoom:
         chosen = enclosed(["a", "b"], {"a": PairPictures()}, room=1000)
         assert (chosen.missing_sheets, chosen.missing_previews) == (0, 0)
 
+    def test_counts_as_missing_what_was_not_even_read_for_want_of_it(self) -> None:
+        unread = {name: PairPictures(has_more_sheets=True, has_more_previews=True) for name in "cd"}
+        chosen = enclosed("abcd", films(a=(10, 90), b=(10, 90)) | unread, room=330_000)
+        assert (chosen.missing_sheets, chosen.missing_previews) == (2, 3)
+
 
 class TestAPicture:
     def test_is_told_by_what_it_is(self) -> None:
